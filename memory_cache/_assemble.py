@@ -1,0 +1,65 @@
+"""Pages made of what the store returned."""
+
+from collections.abc import Sequence
+
+from memory_cache._blocks import Block
+from memory_cache._errors import VersionLostError
+from memory_cache._page import Page
+from memory_cache._ports import Span
+from memory_cache._types import Consistency, SessionKey, StoredMessage, Tier
+from memory_cache._view import view_of
+
+
+def from_span(key: SessionKey, span: Span, messages: Sequence[StoredMessage], start: int) -> Page:
+    """Return a page of some messages of a span; ``start`` is the seq of the first."""
+    return Page(
+        key=key,
+        start=start,
+        end=start + len(messages),
+        bodies=tuple(message.body for message in messages),
+        views=tuple(map(view, messages)),
+        metas=tuple(message.meta for message in messages),
+        header=span.header,
+        fields_json=span.fields or b"{}",
+        tier=Tier.STORE,
+    )
+
+
+def whole(key: SessionKey, span: Span, blocks: Sequence[Block]) -> Page:
+    """Return a whole transcript: sealed blocks as they are, and the span that ends it."""
+    views = [block.bodies if block.digest else _block_view(block) for block in blocks]
+    header = span.header
+    return Page(
+        key=key,
+        start=header.first,
+        end=header.next,
+        bodies=(*(block.bodies for block in blocks), *(body for body, _ in span.messages)),
+        views=(*views, *map(view, span.messages)),
+        metas=None,
+        header=header,
+        fields_json=span.fields or b"{}",
+        tier=Tier.STORE,
+    )
+
+
+def view(message: StoredMessage) -> bytes:
+    """Return the contract's view of a stored message; as a rule it is its own."""
+    body, meta = message
+    return body if meta.own_view else view_of(body, meta.id, meta.created_at)
+
+
+def checked(page: Page, consistency: Consistency) -> Page:
+    """
+    Return the store's answer if it is what was asked for.
+
+    Raises:
+        VersionLostError: it is not this version or a later one of its history.
+    """
+    wanted = consistency.version
+    if wanted is not None and page.header is not None and not page.header.holds(wanted):
+        raise VersionLostError("the store does not have this version")
+    return page
+
+
+def _block_view(block: Block) -> bytes:
+    return b"\n".join(map(view, block.messages()))

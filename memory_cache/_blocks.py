@@ -1,0 +1,116 @@
+"""
+Blocks: which messages share one, and what is kept for it.
+
+Block n covers seqs [64n, 64n+64). Its bodies are canonical messages joined by newlines
+(canonical JSON holds no raw newline). Its sidecar is a line with the largest created_at of
+all messages before the block, then one line per message. A block whose first messages were
+dropped (``first`` moved into it) holds only what is left.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from memory_cache._errors import DamagedSessionError
+from memory_cache._types import BLOCK, Meta, StoredMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """
+    A run of consecutive messages of one block, as the store keeps them.
+
+    ``digest``: of a sealed block whose messages all are their own contract view, else empty.
+    """
+
+    start: int
+    bodies: bytes
+    sidecar: bytes
+    digest: bytes = b""
+
+    @property
+    def max_before(self) -> int:
+        """The largest created_at of all messages before this block, in microseconds."""
+        return int(self.sidecar.split(b"\n", 1)[0])
+
+    def messages(self) -> list[StoredMessage]:
+        """
+        Return the messages of the block, parsed no further than into lines.
+
+        Raises:
+            DamagedSessionError: bodies and sidecar do not match.
+        """
+        bodies = self.bodies.split(b"\n")
+        lines = self.sidecar.split(b"\n")[1:]
+        try:
+            return [
+                StoredMessage(body, Meta.parse(line))
+                for body, line in zip(bodies, lines, strict=True)
+            ]
+        except ValueError as error:
+            raise DamagedSessionError(*error.args) from error
+
+
+def block_of(seq: int) -> int:
+    """Return the number of the block that covers ``seq``."""
+    return seq // BLOCK
+
+
+def block_start(block: int, first: int) -> int:
+    """Return the first seq that block holds in a transcript that begins at ``first``."""
+    return max(block * BLOCK, first)
+
+
+def digest(bodies: bytes) -> bytes:
+    """Return what tells two blocks apart; the store computes the same when it seals one."""
+    return hashlib.sha1(bodies, usedforsecurity=False).hexdigest().encode()
+
+
+def runs(start: int, messages: Sequence[StoredMessage]) -> Iterator[tuple[int, int, int]]:
+    """Cut messages at block bounds: yield (block, from, to) as indexes into ``messages``."""
+    at = 0
+    while at < len(messages):
+        block = block_of(start + at)
+        to = min((block + 1) * BLOCK - start, len(messages))
+        yield block, at, to
+        at = to
+
+
+def layout(
+    start: int, messages: Sequence[StoredMessage], max_before: int
+) -> tuple[list[tuple[str, bytes]], int]:
+    """
+    Return the fields that hold these messages, and the largest created_at up to their end.
+
+    ``start`` must be the first seq its block holds: a block is always written whole.
+    """
+    fields: list[tuple[str, bytes]] = []
+    for block, at, to in runs(start, messages):
+        run = messages[at:to]
+        bodies = b"\n".join(message.body for message in run)
+        lines = [str(max_before), *(message.meta.line() for message in run)]
+        fields.append((f"t{block}", "\n".join(lines).encode()))
+        if start + to == (block + 1) * BLOCK:
+            fields.append((f"b{block}", bodies))
+            if all(message.meta.own_view for message in run):
+                fields.append((f"d{block}", digest(bodies)))
+        else:
+            fields.extend((f"m{start + at + i}", message.body) for i, message in enumerate(run))
+        max_before = max(max_before, *(message.meta.created_at for message in run))
+    return fields, max_before
+
+
+def cut(seq: int, first: int, next_: int) -> list[str]:
+    """
+    Return the fields to remove so that nothing from the block of ``seq`` on is left.
+
+    ``first``, ``next_``: what the session holds now.
+    """
+    begin = block_of(seq)
+    full, last = block_of(next_), block_of(max(next_ - 1, first))
+    gone = [f"{kind}{block}" for block in range(begin, full) for kind in "btd"]
+    if last >= full:
+        gone.append(f"t{full}")
+    active = block_start(max(full, begin), first)
+    gone.extend(f"m{at}" for at in range(active, next_))
+    return gone

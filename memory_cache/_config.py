@@ -1,0 +1,61 @@
+"""Every limit of the library, with its unit in its name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """
+    Settings of one cache; the defaults suit a server process of some hundred megabytes.
+
+    Attributes:
+        staleness_seconds: T: no ``bounded`` read is older. The near cache is fenced every T/3.
+        near_cache_bytes: budget of rings and sealed blocks; 0 turns the near cache off.
+        ring_messages: capacity of one ring. A ring also keeps to an eighth of the budget.
+        max_message_bytes: of one canonical message.
+        max_session_bytes: of all messages of a session.
+        max_fields_bytes: of all fields of a session.
+        max_depth: nesting of arrays and objects in a message.
+        delta_bytes: a larger change is announced on the bus without its messages.
+        store_timeout_seconds: how long one call may wait for the store, resend included.
+        connect_timeout_seconds: for one attempt to connect.
+        operation_seconds: how long an operation id is remembered.
+        resend_seconds: how long a worker may resend a change whose answer it lost.
+        touch_seconds: how often at most a process updates a session's activity in the index.
+        unsubscribe_seconds: how long a channel stays subscribed after its session was evicted.
+        sweep_seconds: how often hot sessions are compared with the store, for what sends no
+            message (eviction, a key deleted by hand).
+        prefix: first part of every key and channel; no braces.
+        count_tokens: tokens of a text ``"{role}: {content}"``; None: a quarter of its length.
+    """
+
+    staleness_seconds: float = 1.0
+    near_cache_bytes: int = 64 * MIB
+    ring_messages: int = 128
+    max_message_bytes: int = 1 * MIB
+    max_session_bytes: int = 256 * MIB
+    max_fields_bytes: int = 4 * MIB
+    max_depth: int = 64
+    delta_bytes: int = 64 * KIB
+    store_timeout_seconds: float = 2.0
+    connect_timeout_seconds: float = 1.0
+    operation_seconds: float = 600.0
+    resend_seconds: float = 10.0
+    touch_seconds: float = 10.0
+    unsubscribe_seconds: float = 10.0
+    sweep_seconds: float = 30.0
+    prefix: str = "mc"
+    count_tokens: Callable[[str], int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, at once rather than at the first request."""
+        if any(brace in self.prefix for brace in "{}") or not self.prefix.isprintable():
+            reason = "prefix: braces and control characters would move the hash tag"
+            raise ValueError(reason)
+        if self.ring_messages < 1 or self.staleness_seconds <= 0:
+            reason = "ring_messages and staleness_seconds must be positive"
+            raise ValueError(reason)

@@ -1,0 +1,122 @@
+"""One hot session as the near cache holds it, and the byte budget over all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from cachetools import LRUCache
+
+from memory_cache._blocks import Block
+from memory_cache._coherence import State
+from memory_cache._delta import Delta
+from memory_cache._order import latest
+from memory_cache._page import Page
+from memory_cache._ports import Have
+from memory_cache._ring import Ring, Slot
+from memory_cache._types import Header, SessionKey, StoredMessage, Tier
+
+ENTRY_COST: Final = 2048
+"""Bytes charged for an entry beside its messages and fields."""
+
+
+class Entry:
+    """One hot session: what is held of it, and what is known of that."""
+
+    __slots__ = (
+        "deadline",
+        "fields",
+        "generation",
+        "header",
+        "kept",
+        "key",
+        "ring",
+        "serial",
+        "state",
+    )
+
+    def __init__(self, key: SessionKey, generation: int) -> None:
+        """Make an entry that holds nothing."""
+        self.key = key
+        self.state = State.COLD
+        self.generation = generation
+        self.serial = 0
+        self.header: Header | None = None
+        self.fields = b"{}"
+        self.ring: Ring | None = None
+        self.deadline = float("inf")
+        self.kept: list[Delta] = []
+
+    @property
+    def cost(self) -> int:
+        """Bytes charged to the budget."""
+        return ENTRY_COST + len(self.fields) + (self.ring.cost if self.ring else 0)
+
+
+class Ask(NamedTuple):
+    """Which messages of a session a read is about: the newest ``count``."""
+
+    messages: int
+    by_created_at: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A fetch on its way: for which entry, and begun in which generation and load of it."""
+
+    entry: Entry
+    generation: int
+    serial: int
+    have: Have | None
+
+
+BlockKey = tuple[SessionKey, str, int, int]
+
+
+class Budget(LRUCache[SessionKey | BlockKey, Entry | Block]):
+    """Least recently used out first, suspects before anybody."""
+
+    def __init__(self, budget: int, evicted: Callable[[Entry | Block], None]) -> None:
+        super().__init__(budget, getsizeof=cost)
+        self._evicted = evicted
+        self.suspects: dict[SessionKey, None] = {}
+
+    def popitem(self) -> tuple[SessionKey | BlockKey, Entry | Block]:
+        if self.suspects:
+            key: SessionKey | BlockKey = next(iter(self.suspects))
+            value = self.pop(key)
+        else:
+            key, value = super().popitem()
+        self._evicted(value)
+        return key, value
+
+
+def cost(value: Entry | Block) -> int:
+    """Return the bytes charged for what is held."""
+    if isinstance(value, Entry):
+        return value.cost
+    return ENTRY_COST + len(value.bodies) + len(value.sidecar)
+
+
+def page_of(entry: Entry, ask: Ask, tier: Tier) -> Page | None:
+    """Return the messages asked for; None if the ring does not reach back far enough."""
+    ring, header = entry.ring, entry.header
+    if ring is None or header is None:
+        return None
+    start = max(header.first, header.next - ask.messages)
+    if start < ring.start:
+        return None
+    if ask.by_created_at and not ring.ordered(start):
+        slots = _by_time(ring, ask.messages, complete=ring.start == header.first)
+        if slots is None:
+            return None
+    else:
+        slots = ring.last(header.next - start)
+    bodies, views, metas = zip(*slots, strict=True) if slots else ((), (), ())
+    return Page(entry.key, start, header.next, bodies, views, metas, header, entry.fields, tier)
+
+
+def _by_time(ring: Ring, count: int, *, complete: bool) -> list[Slot] | None:
+    slots = ring.last(ring.end - ring.start)
+    messages = [StoredMessage(slot.body, slot.meta) for slot in slots]
+    chosen = latest(messages, count, ring.max_before, complete=complete)
+    return None if chosen is None else [slots[at] for at in chosen]

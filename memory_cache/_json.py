@@ -1,0 +1,132 @@
+"""
+JSON in and out, with nothing changed on the way.
+
+orjson turns an integer outside 64 bits into a float, cuts a float to a double, keeps the
+last of two equal keys and writes NaN as null, all without a word (3.13; ``json`` of the
+standard library has other habits). Here each of these is an error.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+import orjson
+
+from memory_cache._errors import InvalidInputError, InvalidJsonError
+
+_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_INT64: Final = range(-(2**63), 2**64)
+_LONGEST_INT64: Final = 20
+
+
+def canonical(value: object, field: str, *, max_depth: int) -> bytes:
+    """
+    Return ``value`` as canonical JSON: one line, UTF-8, no insignificant space, keys as given.
+
+    Raises:
+        InvalidInputError: JSON cannot hold it unchanged; ``field`` is the name to complain of.
+    """
+    try:
+        text = orjson.dumps(value, option=_OPTIONS)
+    except (TypeError, RecursionError) as error:
+        raise InvalidInputError(field, f"cannot be kept as JSON ({error})") from None
+    if b"null" in text and not _all_finite(value):
+        raise InvalidInputError(field, "holds a number that is not finite")
+    if _deeper(text, value, max_depth):
+        raise InvalidInputError(field, f"is nested deeper than {max_depth}")
+    return text
+
+
+def parse_json(raw: bytes, *, max_depth: int = 64) -> object:
+    """
+    Parse JSON text that can be kept unchanged.
+
+    Raises:
+        InvalidJsonError: it is not JSON in UTF-8, is nested deeper than ``max_depth``, gives a
+            key twice, or holds an integer outside 64 bits or a number that a double would lose.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        reason = f"is not JSON in UTF-8, at position {error.pos}"
+        raise InvalidJsonError("body", reason) from None
+    if _deeper(raw, value, max_depth):
+        raise InvalidJsonError("body", f"is nested deeper than {max_depth}")
+    # What comes out as it went in, byte for byte, has lost nothing. The rest is looked at
+    # by a slower parser, that shows every number and every key as they stand in the text.
+    if orjson.dumps(value) != raw:
+        exact = json.loads(
+            raw, parse_int=_parsed_int, parse_float=_parsed_float, object_pairs_hook=_parsed_object
+        )
+        if (found := _first_fault(exact, "body")) is not None:
+            raise InvalidJsonError(*found)
+    return value
+
+
+class _Fault:
+    """Stands in a parsed value where something could not be kept."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def _parsed_int(digits: str) -> object:
+    if len(digits) > _LONGEST_INT64 or int(digits) not in _INT64:
+        return _Fault("is an integer outside 64 bits")
+    return None
+
+
+def _parsed_float(digits: str) -> object:
+    number = float(digits)
+    if not math.isfinite(number) or Decimal(digits) != Decimal(repr(number)):
+        return _Fault("is a number that a double would lose")
+    return None
+
+
+def _parsed_object(pairs: list[tuple[str, object]]) -> object:
+    held = dict(pairs)
+    return held if len(held) == len(pairs) else _Fault("gives a key twice")
+
+
+def _first_fault(value: object, path: str) -> tuple[str, str] | None:
+    if isinstance(value, _Fault):
+        return path, value.reason
+    if isinstance(value, dict):
+        parts = ((f"{path}.{key}", inner) for key, inner in value.items())
+    elif isinstance(value, list):
+        parts = ((f"{path}[{at}]", inner) for at, inner in enumerate(value))
+    else:
+        return None
+    return next((found for at, inner in parts if (found := _first_fault(inner, at))), None)
+
+
+def _deeper(text: bytes, value: object, limit: int) -> bool:
+    """Whether ``value`` is nested deeper than ``limit``; its text says no at once as a rule."""
+    if text.count(b"{") + text.count(b"[") <= limit:
+        return False
+    level: list[object] = [value]
+    for _ in range(limit + 1):
+        level = [inner for outer in level for inner in _children(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, Mapping):
+        return [inner for inner in value.values() if isinstance(inner, (Mapping, list, tuple))]
+    if isinstance(value, (list, tuple)):
+        return [inner for inner in value if isinstance(inner, (Mapping, list, tuple))]
+    return []
+
+
+def _all_finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_all_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_all_finite, value))
+    return True

@@ -1,0 +1,361 @@
+"""
+The near cache (tier L1): rings of hot sessions and sealed blocks, in one byte budget.
+
+Every change of it is one plain function without ``await``, so the event loop never shows a
+half of one. What may answer is decided in ``_coherence``; here its effects are carried out.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from memory_cache._assemble import view
+from memory_cache._blocks import Block
+from memory_cache._coherence import Effect, Event, Lease, State, judge, replay, step
+from memory_cache._config import CacheConfig
+from memory_cache._delta import Delta
+from memory_cache._entries import ENTRY_COST, Ask, Budget, Entry, Load, cost, page_of
+from memory_cache._page import Page
+from memory_cache._ports import FOREVER, Have, Span
+from memory_cache._ring import Ring
+from memory_cache._stats import Counters
+from memory_cache._types import Header, SessionKey, Tier
+
+_MOST_KEPT: Final = 4096
+"""Deltas kept during one load; a load that takes longer begins again."""
+
+
+class NearCache:
+    """Answers reads where it may; changes by the bus and by snapshots only."""
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        counters: Counters,
+        subscribe: Callable[[SessionKey], None],
+        unsubscribe: Callable[[SessionKey], None],
+    ) -> None:
+        """Use the two functions to open and close channels; neither may block."""
+        self._config = config
+        self._counters = counters
+        self._subscribe = subscribe
+        self._unsubscribe = unsubscribe
+        self._held = Budget(config.near_cache_bytes, self._evicted)
+        self._retired: dict[SessionKey, float] = {}
+        self._waiting: dict[SessionKey, list[tuple[int, asyncio.Future[None]]]] = {}
+        self._now = 0.0
+        self.lease = Lease(config.staleness_seconds)
+        self.generation = 0
+        self.connected = False
+
+    # Reading
+
+    def answer(self, key: SessionKey, ask: Ask, now: float) -> Page | None:
+        """Return the messages asked for if the near cache may answer, else None."""
+        self._now = now
+        entry = self._held.get(key)
+        if not isinstance(entry, Entry) or not self._live(entry):
+            return None
+        if now >= entry.deadline:
+            self._step(entry, Event.DOUBT, "expired")
+            return None
+        if not self.lease.holds(now):
+            return None
+        return page_of(entry, ask, Tier.NEAR)
+
+    def live(self, key: SessionKey) -> bool:
+        """Whether it would answer for this session, given a lease."""
+        entry = self._held.get(key)
+        return isinstance(entry, Entry) and self._live(entry)
+
+    def newest(self, key: SessionKey) -> int:
+        """Return the largest created_at known of the session, in microseconds."""
+        entry = self._held.get(key)
+        return entry.header.max_created if isinstance(entry, Entry) and entry.header else 0
+
+    def holds(self, key: SessionKey) -> bool:
+        """Whether anything is held of the session, suspect or not."""
+        entry = self._held.get(key)
+        return isinstance(entry, Entry) and entry.header is not None
+
+    # Loading
+
+    def begin(self, key: SessionKey) -> Load | None:
+        """Note that a snapshot is about to be fetched; None: the near cache is off."""
+        if self._config.near_cache_bytes < ENTRY_COST or not self.connected:
+            return None
+        entry = self._held.get(key)
+        if not isinstance(entry, Entry):
+            entry = Entry(key, self.generation)
+            self._held[key] = entry
+            self._retired.pop(key, None)
+        self._live(entry)
+        if entry.state is State.COLD:
+            self._step(entry, Event.ASKED)
+            self._subscribe(key)
+        elif entry.state is State.SUSPECT:
+            self._step(entry, Event.FETCHED)
+            entry.serial += 1
+            entry.kept.clear()
+        have = None
+        if entry.header and entry.ring and entry.state is not State.LIVE:
+            have = Have(entry.header, entry.ring.end)
+        return Load(entry, self.generation, entry.serial, have)
+
+    def land(self, load: Load, span: Span, sent_at: float, ask: Ask) -> Page | None:
+        """
+        Take a snapshot in, and return a page of it if what is held now covers it.
+
+        The ring may answer from now on if the load was begun in this generation, with the
+        channel open; else the data is held as suspect (rules 2, 5 and 6).
+        """
+        entry = load.entry
+        if self._held.get(entry.key) is not entry:
+            return None
+        current = load.generation == self.generation and load.serial == entry.serial
+        if self._live(entry):
+            return None
+        if not (current and entry.state is State.LOADING):
+            self._install(entry, span, sent_at)
+        elif (fitting := replay(span.header, entry.kept)) is None:
+            self._install(entry, span, sent_at)
+            self._step(entry, Event.MISSED, "missed")
+        else:
+            self._install(entry, span, sent_at)
+            self._step(entry, Event.LANDED)
+            self._counters.fills += 1
+            for delta in fitting:
+                self._apply(entry, delta)
+        entry.kept.clear()
+        page = page_of(entry, ask, Tier.STORE)
+        self._weigh(entry)
+        return page
+
+    def failed(self, load: Load) -> None:
+        """Note that the snapshot will not come."""
+        if load.generation == self.generation and load.serial == load.entry.serial:
+            self._step(load.entry, Event.FAILED, "failed")
+
+    def gone(self, load: Load) -> None:
+        """Note that the store has no such session: nothing is held of it (rule 8)."""
+        self.failed(load)
+        key = load.entry.key
+        if self._held.get(key) is load.entry and load.entry.state is not State.LIVE:
+            self._drop(key)
+
+    # The bus
+
+    def began(self) -> None:
+        """Note that a generation began; nothing is subscribed in it."""
+        self.connected = True
+        self._counters.generations += 1
+
+    def lost(self) -> None:
+        """Note that the generation ended: everything held is suspect from now on (rule 6)."""
+        self.connected = False
+        self.generation += 1
+        self.lease.end()
+        self._retired.clear()
+        self._counters.suspects["lost"] += sum(
+            isinstance(entry, Entry) and entry.state is State.LIVE for entry in self._held.values()
+        )
+        for key in list(self._waiting):
+            self._wake(key)
+
+    def opened(self, key: SessionKey) -> None:
+        """Note that the last SUBSCRIBE for this session was confirmed."""
+        entry = self._held.get(key)
+        if isinstance(entry, Entry) and not self._live(entry):
+            self._step(entry, Event.OPENED)
+
+    def heard(self, key: SessionKey, delta: Delta) -> None:
+        """Take in a change that came over the bus (rules 1 and 3)."""
+        entry = self._held.get(key)
+        if isinstance(entry, Entry):
+            self._live(entry)
+            event = judge(entry.header, delta)
+            effect = self._step(entry, event, "gap" if delta.carries else "edited")
+            if effect is Effect.APPLY:
+                self._apply(entry, delta)
+                self._weigh(entry)
+            elif effect is Effect.KEEP:
+                entry.kept.append(delta)
+                if len(entry.kept) > _MOST_KEPT:
+                    self._step(entry, Event.DOUBT, "overflow")
+        self._wake(key, delta.header.num)
+
+    def doubt(self, key: SessionKey, reason: str) -> None:
+        """Note that what is held of a session may be behind."""
+        entry = self._held.get(key)
+        if isinstance(entry, Entry):
+            self._live(entry)
+            self._step(entry, Event.DOUBT, reason)
+
+    def passed(self, key: SessionKey, after: Header) -> asyncio.Future[None] | None:
+        """
+        Return what is done once the delta of a change of ours has passed; None: it has.
+
+        It is done, too, when the session becomes suspect: a read then asks the store.
+        """
+        entry = self._held.get(key)
+        if not isinstance(entry, Entry):
+            return None
+        if self._live(entry):
+            if entry.header is None or entry.header.holds(after.version):
+                return None
+        elif entry.state is not State.LOADING or any(
+            delta.header.tag == after.tag for delta in entry.kept
+        ):
+            return None
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append((after.num, future))
+        return future
+
+    def unsubscribe_retired(self, now: float) -> None:
+        """Close the channels of sessions that were evicted a while ago and did not return."""
+        for key, since in list(self._retired.items()):
+            if now - since >= self._config.unsubscribe_seconds:
+                del self._retired[key]
+                self._unsubscribe(key)
+
+    # Sealed blocks
+
+    def block(self, key: SessionKey, header: Header, number: int) -> Block | None:
+        """Return a sealed block of this (inc, edits); such a block never changes."""
+        block = self._held.get((key, header.inc, header.edits, number))
+        return block if isinstance(block, Block) else None
+
+    def keep_block(self, key: SessionKey, header: Header, number: int, block: Block) -> None:
+        """Keep a sealed block, if it is worth its place."""
+        if cost(block) <= self._config.near_cache_bytes // 8:
+            self._held[key, header.inc, header.edits, number] = block
+
+    # What it is like
+
+    def hot(self) -> list[tuple[SessionKey, Header]]:
+        """Return the sessions it would answer for, and their headers."""
+        return [
+            (entry.key, entry.header)
+            for entry in self._held.values()
+            if isinstance(entry, Entry) and self._live(entry) and entry.header
+        ]
+
+    @property
+    def sessions_held(self) -> int:
+        """Number of sessions of which anything is held."""
+        return sum(isinstance(value, Entry) for value in self._held.values())
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes charged to the budget."""
+        return int(self._held.currsize)
+
+    def check(self) -> None:
+        """Assert what always holds; tests call it after every step."""
+        assert self._held.currsize <= self._config.near_cache_bytes, "over budget"
+        for value in self._held.values():
+            if isinstance(value, Entry) and value.ring is not None:
+                value.ring.check()
+                assert value.header is not None, "a ring without a header"
+                assert value.ring.end == value.header.next, "ring and header disagree"
+
+    # How it changes
+
+    def _live(self, entry: Entry) -> bool:
+        """Bring the entry into this generation, and say whether it may answer."""
+        if entry.generation != self.generation:
+            entry.generation = self.generation
+            self._step(entry, Event.LOST)
+        return entry.state is State.LIVE
+
+    def _step(self, entry: Entry, event: Event, reason: str = "") -> Effect:
+        before = entry.state
+        entry.state, effect = step(before, event)
+        if entry.state is not before:
+            if entry.state is State.SUSPECT and entry.header is not None:
+                self._held.suspects[entry.key] = None
+                if before is State.LIVE:
+                    self._counters.suspects[reason] += 1
+            else:
+                self._held.suspects.pop(entry.key, None)
+            if before is State.LIVE:
+                self._wake(entry.key)
+        return effect
+
+    def _install(self, entry: Entry, span: Span, sent_at: float) -> None:
+        """Hold a snapshot: on top of what is held if it continues that, else in its place."""
+        held, ring = entry.header, entry.ring
+        extends = (
+            held is not None
+            and ring is not None
+            and span.header.edits == held.edits
+            and span.header.holds(held.version)
+            and span.start <= ring.end
+        )
+        if ring is None or not extends:
+            self._counters.reloaded += held is not None
+            ring = entry.ring = Ring(
+                span.start,
+                span.max_before,
+                capacity=self._config.ring_messages,
+                max_bytes=self._config.near_cache_bytes // 8,
+            )
+        else:
+            self._counters.revalidated += 1
+        new = span.messages[ring.end - span.start :]
+        ring.push(new, map(view, new))
+        entry.header = span.header
+        if span.fields is not None:
+            entry.fields = span.fields
+        left = span.left_ms
+        entry.deadline = float("inf") if left == FOREVER else sent_at + left / 1000
+
+    def _apply(self, entry: Entry, delta: Delta) -> None:
+        assert entry.ring is not None, "a delta applies to a ring"
+        assert delta.messages is not None, "only a delta that carries its messages is next"
+        entry.ring.push(delta.messages, map(view, delta.messages))
+        entry.header = delta.header
+        if delta.fields is not None:
+            entry.fields = delta.fields
+        # It was executed after the last fence that has passed was sent, so the store's own
+        # deadline is not before this one.
+        left = delta.left_ms
+        entry.deadline = float("inf") if left == FOREVER else self.lease.passed + left / 1000
+        self._counters.deltas += 1
+
+    def _weigh(self, entry: Entry) -> None:
+        """Charge what the entry costs now: cachetools asks for a size on insertion only."""
+        del self._held[entry.key]
+        if entry.cost <= self._config.near_cache_bytes:
+            self._held[entry.key] = entry
+        else:
+            self._evicted(entry)
+
+    def _drop(self, key: SessionKey) -> None:
+        entry = self._held.pop(key, None)
+        if isinstance(entry, Entry):
+            self._retire(key)
+
+    def _evicted(self, value: Entry | Block) -> None:
+        self._counters.evicted += 1
+        if isinstance(value, Entry):
+            self._retire(value.key)
+
+    def _retire(self, key: SessionKey) -> None:
+        self._held.suspects.pop(key, None)
+        self._retired[key] = self._now
+        self._wake(key)
+
+    def _wake(self, key: SessionKey, num: int | None = None) -> None:
+        """Wake those who wait for a version up to ``num`` (None: all of them)."""
+        waiting = self._waiting.pop(key, None)
+        if not waiting:
+            return
+        later = []
+        for wanted, future in waiting:
+            if num is not None and wanted > num:
+                later.append((wanted, future))
+            elif not future.done():
+                future.set_result(None)
+        if later:
+            self._waiting[key] = later

@@ -1,0 +1,69 @@
+"""When a session is entered into the index: before it is made, and now and then afterwards."""
+
+import asyncio
+import logging
+from typing import Final
+
+from cachetools import TTLCache
+
+from memory_cache._errors import MemoryCacheError
+from memory_cache._ports import Clock, Store
+from memory_cache._types import Header, SessionKey
+
+_log = logging.getLogger("memory_cache")
+
+_MOST_KNOWN: Final = 100_000
+
+
+class Presence:
+    """Knows which sessions this process has entered lately."""
+
+    def __init__(self, store: Store, clock: Clock, touch_seconds: float) -> None:
+        """Enter a session that is in use once in ``touch_seconds``."""
+        self._store = store
+        self._clock = clock
+        self._entered: TTLCache[SessionKey, str] = TTLCache(
+            _MOST_KNOWN, touch_seconds, timer=clock.now
+        )
+        self._touching: set[asyncio.Task[None]] = set()
+
+    def known(self, key: SessionKey) -> bool:
+        """Whether the session was there a moment ago."""
+        return key in self._entered
+
+    async def enter(self, key: SessionKey, ttl_ms: int | None) -> None:
+        """Enter a session that is about to be made, and wait: who knows of it must find it."""
+        expires = self._clock.wall() // 1000 + ttl_ms if ttl_ms and ttl_ms > 0 else None
+        await self._store.touch(key, expires)
+
+    async def changed(self, key: SessionKey, after: Header) -> None:
+        """
+        Note a change.
+
+        A session that was just made is entered again: somebody who met the entry before the
+        session was there may have removed it. Of any other the activity is noted, at most once
+        in a while for one incarnation, and nobody waits.
+        """
+        if self._entered.get(key) == after.inc:
+            return
+        self._entered[key] = after.inc
+        if after.num == 1:
+            await self.enter(key, after.ttl_ms)
+            return
+        task = asyncio.get_running_loop().create_task(self._touch(key, after.ttl_ms))
+        self._touching.add(task)
+        task.add_done_callback(self._touching.discard)
+
+    def forget(self, key: SessionKey) -> None:
+        """Note that the session was deleted."""
+        self._entered.pop(key, None)
+
+    async def settle(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._touching)
+
+    async def _touch(self, key: SessionKey, ttl_ms: int) -> None:
+        try:
+            await self.enter(key, ttl_ms)
+        except MemoryCacheError as error:
+            _log.info("index: a session's activity was not noted (%s)", error)

@@ -1,0 +1,246 @@
+"""
+The PUT of a whole transcript, which is all that clients of the contract know.
+
+What is stored and equal stays as it is: its id, time and bytes. So a PUT that only grew is an
+append; one that differs from some message on writes from there; one that lost its head and
+grew moves ``first``; anything else replaces, atomically.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from memory_cache._assemble import view
+from memory_cache._blocks import block_of, block_start, cut, digest, layout
+from memory_cache._errors import VersionMismatchError
+from memory_cache._page import Page
+from memory_cache._ports import Condition, Outcome, Rewrite, Span, Terms
+from memory_cache._reads import Reader
+from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage, Tier
+from memory_cache._view import ContractMessage, contract_view, equals_view
+from memory_cache._writes import Change, Wish, Writer, fingerprint, whole
+
+_TRIES: Final = 4
+"""How often a PUT compares again when somebody else was faster; then it replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a PUT comes down to: an append or an edit, under a condition."""
+
+    condition: Condition | None
+    change: tuple[StoredMessage, ...] | Rewrite
+    views: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefix:
+    """
+    How far a transcript that was sent equals the stored one.
+
+    ``count`` messages are equal, ``views`` are theirs (joined by newlines where known so).
+    """
+
+    count: int
+    views: list[bytes]
+
+
+class _MovedError(Exception):
+    """The session changed while it was compared."""
+
+
+class Putter:
+    """Turns whole transcripts into the least that has to be written."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        """Write and read through these."""
+        self._writer = writer
+        self._store = writer.store
+        self._scribe = writer.scribe
+        self._reader = reader
+
+    async def put(
+        self, key: SessionKey, sent: Sequence[ContractMessage], fields: bytes, wish: Wish
+    ) -> tuple[Change, Page]:
+        """Make the session hold just these messages and fields."""
+        named = wish.operation_id is not None
+        print_ = fingerprint("put", orjson.dumps(sent), fields) if named else fingerprint("put")
+        for left in reversed(range(_TRIES)):
+            try:
+                plan = await self._plan(key, sent, wish) if left else self._replace(sent, wish)
+                change = await self._send(key, plan, fields, print_, wish)
+            except _MovedError:
+                continue
+            except VersionMismatchError:
+                if wish.condition is not None:
+                    raise
+                continue
+            return change[0], _echo(key, plan, change[1], fields)
+        raise AssertionError("unreachable: the last try has no condition of ours")
+
+    async def _send(
+        self, key: SessionKey, plan: _Plan, fields: bytes, print_: str, wish: Wish
+    ) -> tuple[Change, Outcome]:
+        last: list[Outcome] = []
+
+        async def send(terms: Terms) -> Outcome:
+            if isinstance(plan.change, Rewrite):
+                last.append(await self._store.rewrite(key, plan.change, fields, terms))
+            else:
+                last.append(await self._store.append(key, plan.change, fields, terms))
+            return last[-1]
+
+        wish = replace(wish, condition=wish.condition or plan.condition)
+        return await self._writer.send(key, wish, print_, send), last[-1]
+
+    async def _plan(self, key: SessionKey, sent: Sequence[ContractMessage], wish: Wish) -> _Plan:
+        span = await self._store.tail(key, 1)
+        if span is None:
+            new = self._scribe.write_contract(sent, 0)
+            return _Plan(Condition(None), new, [message.body for message in new])
+        header = span.header
+        if wish.condition is not None and wish.condition.version != header.version:
+            return self._replace(sent, wish)
+        prefix = await self._equal_prefix(key, span, sent)
+        new = self._scribe.write_contract(sent[prefix.count :], header.max_created, at=prefix.count)
+        views = prefix.views + [message.body for message in new]
+        condition = Condition(header.version)
+        if prefix.count == header.next - header.first:
+            return _Plan(condition, new, views)
+        if prefix.count:
+            change = await self._from_difference(key, span, prefix, new)
+            return _Plan(condition, change, views)
+        return await self._without_head(key, header, sent) or self._replace(sent, wish)
+
+    def _replace(self, sent: Sequence[ContractMessage], wish: Wish) -> _Plan:
+        new = self._scribe.write_contract(sent, 0)
+        return _Plan(wish.condition, whole(new, 0, 0), [message.body for message in new])
+
+    async def _equal_prefix(
+        self, key: SessionKey, span: Span, sent: Sequence[ContractMessage]
+    ) -> _Prefix:
+        """Compare block by block with digests, and message by message where these do not tell."""
+        header = span.header
+        first = header.first
+        numbers = range(block_of(first), block_of(span.start))
+        whole_blocks = [n for n in numbers if (n + 1) * BLOCK - first <= len(sent)]
+        digests = await self._store.digests(key, whole_blocks, header)
+        if digests is None:
+            raise _MovedError
+        joined = {n: _joined(sent, n, first) for n in whole_blocks if n in digests}
+        unsure = []
+        for number in numbers:
+            ours = joined.get(number)
+            if ours is not None and digest(ours) == digests[number]:
+                continue
+            unsure.append(number)
+            if ours is not None or number not in whole_blocks:
+                break
+        fetched = await self._reader.sealed(key, header, unsure)
+        if fetched is None:
+            raise _MovedError
+        compared = dict(zip(unsure, fetched, strict=True))
+        count, views = 0, list[bytes]()
+        for number in numbers:
+            block = compared.get(number)
+            ours = joined.get(number)
+            if block is None and ours is not None:
+                views.append(ours)
+                count = (number + 1) * BLOCK - first
+                continue
+            assert block is not None, "a block is either known to be equal or fetched"
+            equal = _equal(block.messages(), sent[count:])
+            views.extend(equal)
+            count += len(equal)
+            if first + count < (number + 1) * BLOCK:
+                return _Prefix(count, views)
+        equal = _equal(span.messages, sent[count:])
+        return _Prefix(count + len(equal), views + equal)
+
+    async def _from_difference(
+        self,
+        key: SessionKey,
+        span: Span,
+        prefix: _Prefix,
+        new: tuple[StoredMessage, ...],
+    ) -> Rewrite:
+        """Write from the first message that differs; its block is written whole."""
+        header = span.header
+        seq = header.first + prefix.count
+        begin = block_start(block_of(seq), header.first)
+        later = await self._reader.sealed(key, header, range(block_of(seq), block_of(span.start)))
+        if later is None:
+            raise _MovedError
+        stored = [message for block in later for message in block.messages()] + span.messages
+        at = later[0].start if later else span.start
+        kept, dropped = stored[begin - at : seq - at], stored[seq - at :]
+        max_before = later[0].max_before if later else span.max_before
+        pairs, newest = layout(begin, [*kept, *new], max_before)
+        return Rewrite(
+            whole=False,
+            gone=cut(begin, header.first, header.next),
+            pairs=pairs,
+            first=header.first,
+            next=seq + len(new),
+            size=header.size + _size(new) - _size(dropped),
+            token_count=header.token_count + _tokens(new) - _tokens(dropped),
+            max_created=newest,
+            start=seq,
+            end=seq + len(new),
+        )
+
+    async def _without_head(
+        self, key: SessionKey, header: Header, sent: Sequence[ContractMessage]
+    ) -> _Plan | None:
+        """Plan a PUT of a transcript whose oldest messages were cut off, if this is one."""
+        span = await self._store.tail(key, min(len(sent), header.next - header.first))
+        if span is None or span.header.version != header.version:
+            raise _MovedError
+        stored = span.messages
+        for at in range(max(0, len(stored) - len(sent)), len(stored)):
+            count = len(stored) - at
+            equal = _equal(stored[at:], sent[:count])
+            if len(equal) == count:
+                new = self._scribe.write_contract(sent[count:], header.max_created, at=count)
+                change = whole((*stored[at:], *new), span.start + at, 0)
+                views = equal + [message.body for message in new]
+                return _Plan(Condition(header.version), change, views)
+        return None
+
+
+def _joined(sent: Sequence[ContractMessage], number: int, first: int) -> bytes | None:
+    """Return a block's worth of what was sent as it would be stored; None: ids are missing."""
+    begin = block_start(number, first) - first
+    some = sent[begin : (number + 1) * BLOCK - first]
+    if any(message.id is None or message.created_at is None for message in some):
+        return None
+    return b"\n".join(map(contract_view, some))
+
+
+def _equal(stored: Sequence[StoredMessage], sent: Sequence[ContractMessage]) -> list[bytes]:
+    """Return the views of the leading messages that are equal."""
+    views = []
+    for message, given in zip(stored, sent, strict=False):
+        seen = view(message)
+        if not equals_view(seen, given):
+            break
+        views.append(seen)
+    return views
+
+
+def _size(messages: Sequence[StoredMessage]) -> int:
+    return sum(len(message.body) for message in messages)
+
+
+def _tokens(messages: Sequence[StoredMessage]) -> int:
+    return sum(message.meta.tokens for message in messages)
+
+
+def _echo(key: SessionKey, plan: _Plan, outcome: Outcome, fields: bytes) -> Page:
+    """Return what the session holds now, in the contract's form, without reading it back."""
+    header = outcome.header
+    first, next_ = (header.first, header.next) if header else (0, 0)
+    views = tuple(plan.views)
+    return Page(key, first, next_, views, views, None, header, fields, Tier.STORE)

@@ -1,0 +1,47 @@
+"""Store and bus of one URL, sharing the connection that writes take."""
+
+import asyncio
+from typing import Self
+
+from memory_cache._config import CacheConfig
+from memory_cache._errors import StoreError
+from memory_cache._redis.bus import RedisBus
+from memory_cache._redis.connect import Dialer
+from memory_cache._redis.errors import translating
+from memory_cache._redis.keys import Keys
+from memory_cache._redis.lane import Lane
+from memory_cache._redis.store import RedisStore
+
+
+class RedisBackend:
+    """What ``open_cache`` puts under a cache."""
+
+    def __init__(self, store: RedisStore, bus: RedisBus) -> None:
+        """Hold both; see ``connect``."""
+        self.store = store
+        self.bus = bus
+
+    @classmethod
+    async def connect(cls, url: str, config: CacheConfig) -> Self:
+        """
+        Return store and bus of a URL, after the server has answered once.
+
+        Raises:
+            ValueError: this is not a Redis URL.
+            IncompatibleStoreError: the server is too old.
+            StoreError: there is no server.
+        """
+        dialer = Dialer(url, config.connect_timeout_seconds)
+        keys = Keys(config.prefix, dialer.database)
+        lane = Lane(dialer, config.store_timeout_seconds)
+        store = RedisStore(lane, Lane(dialer, 4 * config.store_timeout_seconds), keys, config)
+        try:
+            with translating():
+                await asyncio.wait_for(lane.call("PING"), config.store_timeout_seconds)
+        except TimeoutError as error:
+            await store.aclose()
+            raise StoreError("the store does not answer") from error
+        except BaseException:
+            await store.aclose()
+            raise
+        return cls(store, RedisBus(dialer, lane, keys))

@@ -1,0 +1,199 @@
+"""The bus on Redis: one subscription, one channel per hot session, and the fence."""
+
+import asyncio
+import logging
+import secrets
+from itertools import groupby
+from typing import Any, Final
+
+import redis.exceptions as theirs
+from redis.asyncio.connection import AbstractConnection
+
+from memory_cache._errors import IncompatibleStoreError, StoreError
+from memory_cache._ports import BusHandler, FenceReply
+from memory_cache._redis.connect import Dialer, Node
+from memory_cache._redis.errors import translating
+from memory_cache._redis.keys import PUBLISH, Keys
+from memory_cache._redis.lane import Lane
+from memory_cache._redis.script import FENCE
+from memory_cache._types import SessionKey
+
+_log = logging.getLogger("memory_cache")
+
+_BACKOFF_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
+_SLICE: Final = 256
+"""Channels in one SUBSCRIBE."""
+
+
+class RedisBus:
+    """
+    Implements the ``Bus`` port over one subscription and the lane that writes take.
+
+    redis-py's PubSub is not used: it reconnects and subscribes again without telling.
+    """
+
+    def __init__(self, dialer: Dialer, lane: Lane, keys: Keys) -> None:
+        """Nothing is connected before ``run``."""
+        self._dialer = dialer
+        self._lane = lane
+        self._keys = keys
+        self._fence_channel = keys.fence_channel(secrets.token_hex(8))
+        self._live: _Subscription | None = None
+
+    async def run(self, handler: BusHandler) -> None:
+        """Connect, tell, reconnect; see the port."""
+        failures = 0
+        while True:
+            try:
+                connection, node = await self._dialer.dial()
+            except (theirs.RedisError, OSError, TimeoutError, IncompatibleStoreError) as error:
+                _log.debug("bus: no connection (%s)", error)
+                await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+                failures += 1
+                continue
+            failures = 0
+            self._live = _Subscription(connection, node, self._keys, handler, self._fence_channel)
+            try:
+                reason = await self._live.serve()
+            finally:
+                self._live = None
+                await connection.disconnect(nowait=True)
+            _log.warning("bus: the subscription ended (%s)", reason)
+            handler.lost(reason)
+
+    def subscribe(self, key: SessionKey) -> None:
+        """Send a SUBSCRIBE; see the port."""
+        if self._live is not None:
+            self._live.subscribe(key)
+
+    def unsubscribe(self, key: SessionKey) -> None:
+        """Send an UNSUBSCRIBE; see the port."""
+        if self._live is not None:
+            self._live.unsubscribe(key)
+
+    def drop(self, reason: str) -> None:
+        """End the generation; see the port."""
+        if self._live is not None:
+            self._live.end(reason)
+
+    async def fence(self, nonce: str) -> None:
+        """Publish a nonce to ourselves through the write path; see the port."""
+        live = self._live
+        if live is None:
+            raise StoreError("there is no subscription")
+        with translating(applied="no"):
+            receivers, epoch, replid = await self._lane.run_script(
+                FENCE, [self._keys.epoch], PUBLISH, self._fence_channel, nonce, secrets.token_hex(8)
+            )
+        reply = FenceReply(receivers, epoch.decode(), replid.decode())
+        doubt = live.doubt(reply, self._lane.node)
+        if doubt is not None or live is not self._live:
+            raise StoreError(doubt or "the subscription ended")
+
+
+class _Subscription:
+    """One generation: a connection on which channels are opened and closed."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        node: Node,
+        keys: Keys,
+        handler: BusHandler,
+        fence_channel: str,
+    ) -> None:
+        self._connection = connection
+        self._node = node
+        self._keys = keys
+        self._handler = handler
+        self._fence_channel = fence_channel
+        self._epoch: str | None = None
+        self._sessions: dict[str, SessionKey] = {}
+        # SUBSCRIBEs sent and not yet confirmed: a channel is open on the last one (rule 2).
+        self._unconfirmed: dict[str, int] = {}
+        self._outgoing: list[tuple[str, str]] = []
+        self._wake = asyncio.Event()
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def subscribe(self, key: SessionKey) -> None:
+        channel = self._keys.channel(key)
+        self._sessions[channel] = key
+        self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
+        self._send("SUBSCRIBE", channel)
+
+    def unsubscribe(self, key: SessionKey) -> None:
+        channel = self._keys.channel(key)
+        if self._sessions.pop(channel, None) is not None:
+            self._send("UNSUBSCRIBE", channel)
+
+    def end(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    def doubt(self, reply: FenceReply, writer: Node | None) -> str | None:
+        """Say what is wrong with the node that answered a fence; None: nothing (rule 4)."""
+        if reply.receivers < 1:
+            return "nobody received the fence"
+        if writer is None or writer.run_id != self._node.run_id:
+            return "writes go to another process of the store"
+        if reply.replid != self._node.replid:
+            return "the store's replication id changed"
+        if self._epoch is None:
+            self._epoch = reply.epoch
+        return None if self._epoch == reply.epoch else "the store was flushed"
+
+    async def serve(self) -> str:
+        """Read and write until the connection ends or is ended; return why."""
+        self._send("SUBSCRIBE", self._fence_channel)
+        tasks = [asyncio.create_task(part()) for part in (self._read, self._write)]
+        try:
+            waited: list[asyncio.Future[Any]] = [*tasks, self._ended]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            failed = next((task for task in tasks if task.done()), None)
+            if failed is not None:
+                self.end(f"{failed.exception()!r}")
+            return self._ended.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _send(self, verb: str, channel: str) -> None:
+        self._outgoing.append((verb, channel))
+        self._wake.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            outgoing, self._outgoing = self._outgoing, []
+            for verb, group in groupby(outgoing, key=lambda sent: sent[0]):
+                channels = [channel for _, channel in group]
+                for at in range(0, len(channels), _SLICE):
+                    await self._connection.send_command(
+                        verb, *channels[at : at + _SLICE], check_health=False
+                    )
+
+    async def _read(self) -> None:
+        # One task hands over messages and nonces in the order of the stream, and never waits
+        # in between: the lease proves nothing otherwise.
+        while True:
+            self._hear(await self._connection.read_response(disable_decoding=True, timeout=None))
+
+    def _hear(self, reply: list[Any]) -> None:
+        kind, channel, payload = reply[0], reply[1].decode(), reply[2]
+        if channel == self._fence_channel:
+            if kind == b"subscribe":
+                self._handler.connected()
+            else:
+                self._handler.nonce(payload.decode())
+            return
+        key = self._sessions.get(channel)
+        if kind == b"subscribe":
+            self._unconfirmed[channel] -= 1
+            if not self._unconfirmed[channel]:
+                del self._unconfirmed[channel]
+                if key is not None:
+                    self._handler.opened(key)
+        elif kind == b"message" and key is not None:
+            self._handler.message(key, payload)

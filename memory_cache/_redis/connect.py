@@ -1,0 +1,85 @@
+"""Connections: how they are made, and which server we accept at their other end."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from memory_cache._errors import IncompatibleStoreError
+
+OLDEST_REDIS: Final = (7, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The process at the other end of a connection, by its run id."""
+
+    run_id: str
+    replid: str
+
+
+class Dialer:
+    """
+    Makes connections from one URL.
+
+    redis-py's own retries are off: it would run a command up to eleven times, and subscribe
+    again without a word. RESP2, because with RESP3 it skips the check for stray replies.
+    """
+
+    def __init__(self, url: str, connect_timeout: float) -> None:
+        """
+        Read the URL.
+
+        Raises:
+            ValueError: it is not a Redis URL.
+        """
+        options: dict[str, Any] = dict(parse_url(url))
+        self._class: type[AbstractConnection] = options.pop("connection_class", Connection)
+        self.database = int(options.get("db", 0))
+        self._options = options
+        self._timeout = connect_timeout
+
+    async def dial(self) -> tuple[AbstractConnection, Node]:
+        """
+        Return a fresh connection, and who answers.
+
+        Raises:
+            redis.RedisError, OSError, TimeoutError: nobody does.
+            IncompatibleStoreError: the server is too old.
+        """
+        connection = self._class(
+            **self._options,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=self._timeout,
+            health_check_interval=0,
+            client_name="memory-cache",
+        )
+        try:
+            async with asyncio.timeout(2 * self._timeout):
+                await connection.connect()  # type: ignore[no-untyped-call] # untyped by its authors
+                await connection.send_command("INFO")
+                node = _node(await connection.read_response(disable_decoding=True))
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection, node
+
+
+def _node(info: bytes) -> Node:
+    facts = dict(re.findall(rb"^([a-z_0-9]+):(.*?)\r?$", info, re.MULTILINE))
+    _check_release(facts)
+    return Node(facts[b"run_id"].decode(), facts[b"master_replid"].decode())
+
+
+def _check_release(facts: Mapping[bytes, bytes]) -> None:
+    # Valkey tells its own release beside the Redis release it is compatible with.
+    release = facts.get(b"redis_version", b"0").decode()
+    if tuple(map(int, re.findall(r"\d+", release)[:2])) < OLDEST_REDIS:
+        reason = f"the server is Redis {release}; memory-cache needs Redis 7.0 or Valkey"
+        raise IncompatibleStoreError(reason)

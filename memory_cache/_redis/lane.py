@@ -1,0 +1,180 @@
+"""
+A lane: one connection to the store, shared by all callers of a process.
+
+Commands that are ready in one turn of the event loop leave in one write, and replies come
+back in order. So a caller that is cancelled leaves no half-read connection behind: its
+reply is read and dropped. A lane that fails tells each caller whether its command had left.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+import redis.exceptions as theirs
+from redis.asyncio.connection import AbstractConnection
+
+from memory_cache._errors import CacheClosedError, IncompatibleStoreError
+from memory_cache._redis.connect import Dialer, Node
+from memory_cache._redis.errors import lost, slow, translated
+from memory_cache._redis.script import ALL, Script
+
+Argument = bytes | str | int | float
+_BACKOFF_SECONDS: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
+_MAX_BATCH: Final = 512
+
+
+class _Call:
+    """A command on its way, and the caller's future."""
+
+    __slots__ = ("command", "future", "since")
+
+    def __init__(self, command: tuple[Argument, ...], now: float) -> None:
+        self.command = command
+        self.since = now
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class Lane:
+    """Runs commands over one connection, which it makes, watches and makes again."""
+
+    def __init__(self, dialer: Dialer, timeout: float) -> None:
+        """Nothing is connected before the first call. ``timeout``: seconds for one reply."""
+        self._dialer = dialer
+        self._timeout = timeout
+        self._ready: deque[_Call] = deque()
+        self._sent: deque[_Call] = deque()
+        self._wake = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+        self._closed = False
+        self.node: Node | None = None
+
+    async def call(self, *command: Argument) -> Any:  # noqa: ANN401  # replies have no type
+        """
+        Return the reply to one command.
+
+        Cancelled: the command may be carried out all the same.
+
+        Raises:
+            redis.ResponseError: the server's own word, untranslated.
+            StoreError: no reply; ``applied`` is ``unknown`` if the command had left.
+        """
+        if self._closed:
+            raise CacheClosedError
+        loop = asyncio.get_running_loop()
+        call = _Call(command, loop.time())
+        self._ready.append(call)
+        self._wake.set()
+        if self._runner is None:
+            self._runner = loop.create_task(self._run(), name="memory-cache-lane")
+        return await call.future
+
+    async def run_script(self, script: Script, keys: list[str], *args: Argument) -> Any:  # noqa: ANN401  # as call
+        """Run a script by its digest, and by its text where the server lost it."""
+        try:
+            return await self.call("EVALSHA", script.sha, len(keys), *keys, *args)
+        except theirs.NoScriptError:
+            return await self.call("EVAL", script.text, len(keys), *keys, *args)
+
+    async def aclose(self) -> None:
+        """Close the connection; calls under way fail."""
+        self._closed = True
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.wait([self._runner])
+        self._fail_all(CacheClosedError())
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            await self._wake.wait()
+            try:
+                connection, self.node = await self._dialer.dial()
+            except (theirs.RedisError, OSError, TimeoutError, IncompatibleStoreError) as error:
+                self._refuse_ready(error)
+                await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+                failures += 1
+                continue
+            failures = 0
+            try:
+                await self._serve(connection)
+            finally:
+                self.node = None
+                await connection.disconnect(nowait=True)
+                self._fail_all(lost("unknown"))
+
+    async def _serve(self, connection: AbstractConnection) -> None:
+        """Write and read until one of them ends."""
+        for script in ALL:
+            call = _Call(("SCRIPT", "LOAD", script.text), asyncio.get_running_loop().time())
+            self._ready.appendleft(call)
+            call.future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        tasks = [
+            asyncio.create_task(part(connection)) for part in (self._write, self._read, self._watch)
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self, connection: AbstractConnection) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._ready:
+                batch = [
+                    call
+                    for _ in range(min(_MAX_BATCH, len(self._ready)))
+                    if not (call := self._ready.popleft()).future.done()
+                ]
+                # From here on they count as sent: a part of the batch may have left.
+                self._sent.extend(batch)
+                packed = connection.pack_commands([call.command for call in batch])
+                await connection.send_packed_command(packed, check_health=False)
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        while True:
+            try:
+                reply = await connection.read_response(disable_decoding=True, timeout=None)
+            except theirs.ConnectionError as error:
+                if not isinstance(error, theirs.BusyLoadingError | theirs.AuthenticationError):
+                    raise
+                reply = error
+            except theirs.ResponseError as error:
+                reply = error
+            future = self._sent.popleft().future
+            if future.done():
+                continue
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+    async def _watch(self, _: AbstractConnection) -> None:
+        """End the connection when a reply is overdue: every later one would be, too."""
+        loop = asyncio.get_running_loop()
+        while not self._sent or loop.time() - self._sent[0].since < self._timeout:
+            await asyncio.sleep(self._timeout / 8)  # noqa: ASYNC110  # a clock, not an event
+        while self._sent:
+            _fail(self._sent.popleft(), slow("unknown"))
+
+    def _refuse_ready(self, error: Exception) -> None:
+        ours = error if isinstance(error, IncompatibleStoreError) else translated(error)
+        self._wake.clear()
+        while self._ready:
+            _fail(self._ready.popleft(), ours)
+
+    def _fail_all(self, error: Exception) -> None:
+        while self._sent:
+            _fail(self._sent.popleft(), error)
+        if self._ready:
+            self._wake.set()
+        if self._closed:
+            while self._ready:
+                _fail(self._ready.popleft(), error)
+
+
+def _fail(call: _Call, error: Exception) -> None:
+    if not call.future.done():
+        call.future.set_exception(error)

@@ -1,0 +1,30 @@
+"""The scripts, as text and digest."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script; EVALSHA takes its digest, EVAL its text."""
+
+    text: str
+    sha: str
+
+
+def _load(*names: str) -> Script:
+    folder = files("memory_cache._redis") / "scripts"
+    text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script(text, sha)
+
+
+APPEND: Final = _load("change", "append")
+REWRITE: Final = _load("change", "rewrite")
+DELETE: Final = _load("change", "delete")
+READ: Final = _load("read")
+FENCE: Final = _load("fence")
+FORGET: Final = _load("forget")
+ALL: Final = (APPEND, REWRITE, DELETE, READ, FENCE, FORGET)

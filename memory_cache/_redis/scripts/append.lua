@@ -1,0 +1,81 @@
+-- Adds messages at the end (none is fine), and replaces the fields if they are given.
+-- ARGV  15 count   16 bytes added   17 tokens added   18.. sidecar lines, then bodies
+
+local reply, before = check()
+if reply then
+  return reply
+end
+local h = advance(before)
+local count, from = tonumber(ARGV[15]), h.next
+h.size, h.tokens, h.next = h.size + tonumber(ARGV[16]), h.tokens + tonumber(ARGV[17]), from + count
+if h.size > tonumber(ARGV[11]) then
+  return answer('full')
+end
+
+local lines, bodies, pairs_, gone = {}, {}, {}, {}
+for i = 1, count do
+  lines[i], bodies[i] = ARGV[17 + i], ARGV[17 + count + i]
+end
+
+local function put(field, value)
+  pairs_[#pairs_ + 1] = field
+  pairs_[#pairs_ + 1] = value
+end
+
+-- One turn per block touched. A block that fills is sealed: its messages become one value.
+local at = from
+while at < h.next do
+  local block = math.floor(at / BLOCK)
+  local stop = math.min((block + 1) * BLOCK, h.next)
+  local begin = math.max(block * BLOCK, h.first)
+  local side = begin < at and redis.call('HGET', key, 't' .. block) or text(h.newest)
+  if not side then
+    return redis.error_reply('MC_DAMAGED sidecar')
+  end
+  side = side .. '\n' .. table.concat(lines, '\n', at - from + 1, stop - from)
+  put('t' .. block, side)
+  if stop == (block + 1) * BLOCK then
+    local parts, fields = {}, {}
+    for seq = begin, at - 1 do
+      fields[#fields + 1] = 'm' .. text(seq)
+      gone[#gone + 1] = 'm' .. text(seq)
+    end
+    if #fields > 0 then
+      parts = redis.call('HMGET', key, unpack(fields))
+    end
+    for i = 1, #parts do
+      if not parts[i] then
+        return redis.error_reply('MC_DAMAGED message')
+      end
+    end
+    for seq = at, stop - 1 do
+      parts[#parts + 1] = bodies[seq - from + 1]
+    end
+    local sealed = table.concat(parts, '\n')
+    put('b' .. block, sealed)
+    if not string.find(side, '\ns', 1, true) then
+      put('d' .. block, redis.sha1hex(sealed))
+    end
+  else
+    for seq = at, stop - 1 do
+      put('m' .. text(seq), bodies[seq - from + 1])
+    end
+  end
+  for seq = at, stop - 1 do
+    h.newest = math.max(h.newest, tonumber(string.match(lines[seq - from + 1], '^%a%d+ (%d+)')))
+  end
+  at = stop
+end
+
+if ARGV[12] == '1' then
+  put('f', ARGV[13])
+end
+local line, ends = format(h), deadline(h, before)
+put('h', line)
+publish('A', before, ends, line, lines, bodies)
+if #gone > 0 then
+  redis.call('HDEL', key, unpack(gone))
+end
+sliced('HSET', pairs_)
+expire(ends, before)
+return finish(line, from, h.next)

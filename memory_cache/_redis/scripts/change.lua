@@ -1,0 +1,180 @@
+#!lua
+-- The part that every change begins with; one of append, rewrite, delete follows.
+--
+-- Order, in every change: the operation record, then the condition, then all other checks,
+-- then the plan of what to write. Then PUBLISH as the first effect (an ACL may refuse it, and
+-- nothing leaves the server before the script ends), then the writes, which cannot fail.
+--
+-- KEYS  1 session   2 operation record   3 staged record (rewrite only)
+-- ARGV  1 publish command      2 channel              3 tag of this attempt
+--       4 fingerprint          5 ms to keep record    6 condition: '', 'absent', 'inc num tag'
+--       7 ttl: '' as it is, '-1' forget it but keep the deadline, '0' none, else ms
+--       8 '1': may create      9 inc if created      10 bytes a delta may carry
+--      11 bytes a session may hold   12 '1': fields follow   13 fields   14 note   15.. its own
+--
+-- Returns {status, tag, header, start, end, note}; status is done, replayed, reused, mismatch
+-- (header: the current one or ''), missing or full.
+
+local key, record = KEYS[1], KEYS[2]
+local BLOCK, SLICE = 64, 1000
+
+-- Lua prints a large number with an exponent.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function parse(line)
+  local form, inc, num, tag, first, next_, edits, size, tokens, newest, updated, created, ttl,
+    fields_num, eras = string.match(line,
+    '^(%S+) (%S+) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
+  if form ~= '1' then
+    return nil
+  end
+  return {
+    inc = inc, num = tonumber(num), tag = tag, first = tonumber(first), next = tonumber(next_),
+    edits = tonumber(edits), size = tonumber(size), tokens = tonumber(tokens),
+    newest = tonumber(newest), updated = updated, created = created, ttl = tonumber(ttl),
+    fields_num = tonumber(fields_num), eras = eras,
+  }
+end
+
+local function format(h)
+  return table.concat({
+    '1', h.inc, text(h.num), h.tag, text(h.first), text(h.next), text(h.edits), text(h.size),
+    text(h.tokens), text(h.newest), h.updated, h.created, text(h.ttl), text(h.fields_num), h.eras,
+  }, ' ')
+end
+
+-- Time stands still while a script runs.
+local TIME = redis.call('TIME')
+local NOW = TIME[1] .. string.format('%06d', TIME[2])
+local NOW_MS = tonumber(TIME[1]) * 1000 + math.floor(tonumber(TIME[2]) / 1000)
+
+-- The session keeps one era:num pair per reign of a primary; a version lost in a failover is
+-- told from a kept one by them. The oldest of many reigns are let go.
+local function reign(eras, num)
+  local era = string.sub(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)'), 1, 10)
+  if eras == '' then
+    return era .. ':' .. text(num)
+  end
+  if string.match(eras, '(%x+):%d+$') == era then
+    return eras
+  end
+  while #eras > 1000 do
+    eras = string.gsub(eras, '^[^,]*,', '')
+  end
+  return eras .. ',' .. era .. ':' .. text(num)
+end
+
+local function answer(status, line)
+  return {status, ARGV[3], line or '', '0', '0', ''}
+end
+
+-- Returns a reply that ends the script, or nil and the header as it was (nil: no session).
+local function check()
+  local done = redis.call('GET', record)
+  if done then
+    local print_, from, to, line, note = string.match(done, '^(%S+) (%d+) (%d+) ([^\n]*)\n(.*)$')
+    if print_ ~= ARGV[4] then
+      return answer('reused')
+    end
+    return {'replayed', ARGV[3], line, from, to, note}
+  end
+  local line = redis.call('HGET', key, 'h')
+  local before = line and parse(line) or nil
+  if not before and (line or redis.call('EXISTS', key) == 1) then
+    return redis.error_reply('MC_DAMAGED header')
+  end
+  local wanted = ARGV[6]
+  if wanted ~= '' then
+    local is = before and (before.inc .. ' ' .. text(before.num) .. ' ' .. before.tag) or 'absent'
+    if is ~= wanted then
+      return answer('mismatch', line)
+    end
+  end
+  if not before and ARGV[8] == '0' then
+    return answer('missing')
+  end
+  return nil, before
+end
+
+-- The header after the change, before what is the change's own is put in.
+local function advance(before)
+  local h = before and parse(format(before)) or {
+    inc = ARGV[9], num = 0, first = 0, next = 0, edits = 0, size = 0, tokens = 0, newest = 0,
+    created = NOW, ttl = 0, fields_num = 0, eras = '',
+  }
+  h.num, h.tag, h.updated = h.num + 1, ARGV[3], NOW
+  h.eras = reign(h.eras, h.num)
+  if ARGV[7] == '-1' then
+    h.ttl = 0
+  elseif ARGV[7] ~= '' then
+    h.ttl = tonumber(ARGV[7])
+  end
+  if ARGV[12] == '1' then
+    h.fields_num = h.num
+  end
+  return h
+end
+
+-- The deadline after the change, in ms since the epoch; -1: none.
+local function deadline(h, before)
+  if h.ttl > 0 then
+    return NOW_MS + h.ttl
+  end
+  if before and ARGV[7] ~= '0' then
+    return redis.call('PEXPIRETIME', key)
+  end
+  return -1
+end
+
+local function left(at)
+  return at < 0 and '-1' or text(math.max(0, at - NOW_MS))
+end
+
+local function publish(kind, before, at, line, lines, bodies)
+  local count, fields = 0, ARGV[12] == '1'
+  local size = fields and #ARGV[13] or 0
+  for i = 1, #bodies do
+    size = size + #bodies[i]
+  end
+  if kind == 'A' and size > tonumber(ARGV[10]) then
+    kind, fields = 'C', false
+  end
+  local parts = {}
+  if kind == 'A' then
+    count = #bodies
+  else
+    fields = false
+  end
+  parts[1] = table.concat({kind, before and before.tag or '-', left(at), text(count), fields and '1' or '0'}, ' ')
+  parts[2] = line
+  if fields then
+    parts[3] = ARGV[13]
+  end
+  if count > 0 then
+    parts[#parts + 1] = table.concat(lines, '\n')
+    parts[#parts + 1] = table.concat(bodies, '\n')
+  end
+  redis.call(ARGV[1], ARGV[2], table.concat(parts, '\n'))
+end
+
+local function sliced(command, list)
+  for from = 1, #list, SLICE do
+    redis.call(command, key, unpack(list, from, math.min(from + SLICE - 1, #list)))
+  end
+end
+
+local function finish(line, from, to)
+  local result = table.concat({ARGV[4], text(from), text(to), line}, ' ')
+  redis.call('SET', record, result .. '\n' .. ARGV[14], 'PX', ARGV[5])
+  return {'done', ARGV[3], line, text(from), text(to), ARGV[14]}
+end
+
+local function expire(at, before)
+  if at >= 0 then
+    redis.call('PEXPIREAT', key, text(at))
+  elseif before then
+    redis.call('PERSIST', key)
+  end
+end

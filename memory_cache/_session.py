@@ -1,0 +1,371 @@
+"""The library's face: a cache, and handles of its sessions."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final, Literal
+
+import orjson
+
+from memory_cache._config import CacheConfig
+from memory_cache._entries import Ask
+from memory_cache._errors import InvalidInputError
+from memory_cache._listener import Listener
+from memory_cache._names import checked_name, session_key
+from memory_cache._near import NearCache
+from memory_cache._page import Page
+from memory_cache._ports import KEEP_TICKING, Clock, Condition, Store
+from memory_cache._put import Putter
+from memory_cache._reads import Reader
+from memory_cache._stats import Counters, Statistics, snapshot
+from memory_cache._types import BOUNDED, NEWEST, Consistency, SessionKey, Version
+from memory_cache._view import ContractMessage
+from memory_cache._writes import Change, Wish, Writer, bodies_of, fingerprint
+
+MAX_PAGE: Final = 1000
+"""Messages in one page."""
+
+MAX_OPERATION_ID: Final = 255
+
+MAX_TTL_SECONDS: Final = 10 * 365 * 24 * 3600
+
+
+class _Word(Enum):
+    ABSENT = auto()
+    UNCHANGED = auto()
+
+
+ABSENT: Final = _Word.ABSENT
+"""As ``if_version``: only if the session does not exist."""
+
+UNCHANGED: Final = _Word.UNCHANGED
+
+IfVersion = Version | str | Literal[_Word.ABSENT] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionList:
+    """A page of sessions, and how many there are in all."""
+
+    sessions: tuple[SessionKey, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a cache is made of."""
+
+    store: Store
+    near: NearCache
+    listener: Listener
+    reader: Reader
+    writer: Writer
+    clock: Clock
+    config: CacheConfig
+    counters: Counters
+
+
+class SessionCache:
+    """Working memory of many sessions; make one with ``open_cache`` and share it."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Use these parts; whoever made them closes them."""
+        self._parts = parts
+        self._putter = Putter(parts.writer, parts.reader)
+
+    def __repr__(self) -> str:
+        """Say what one wants to know in an incident."""
+        now = self.statistics()
+        return (
+            f"<SessionCache [{now.sessions_held} sessions | {now.bytes_held} of"
+            f" {now.bytes_budget} bytes | lease {now.lease_seconds:.3f} s]>"
+        )
+
+    def session(
+        self, session_id: str, *, namespace: str | None = None, user_id: str | None = None
+    ) -> "Session":
+        """
+        Return a handle of a session, whether it exists or not; nothing is sent.
+
+        Raises:
+            InvalidNameError: the id is empty, or a name is not printable text of up to 512 bytes.
+        """
+        key = session_key(session_id, namespace, user_id)
+        return Session(key, self._parts.reader, self._parts.writer, self._putter)
+
+    async def list_sessions(
+        self,
+        *,
+        namespace: str | None = None,
+        user_id: str | None = None,
+        limit: int = 20,
+        offset: int = 0,
+        newest_first: bool = True,
+    ) -> SessionList:
+        """
+        Return sessions by activity (noted some seconds apart), and how many there are.
+
+        Raises:
+            StoreError: the store does not answer.
+            InvalidInputError: limit or offset is out of range.
+        """
+        if not 1 <= limit <= MAX_PAGE or offset < 0:
+            raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}, and offset not negative")
+        sessions, total = await self._parts.store.list_sessions(
+            checked_name("namespace", namespace or ""),
+            checked_name("user_id", user_id or ""),
+            limit=limit,
+            offset=offset,
+            newest_first=newest_first,
+        )
+        return SessionList(tuple(sessions), total)
+
+    async def find(
+        self, session_id: str, *, namespace: str | None = None, user_id: str | None = None
+    ) -> tuple[SessionKey, ...]:
+        """
+        Return the sessions that have this id; a scope that is given must be theirs.
+
+        It is always the store's answer.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        key = session_key(session_id, namespace, user_id)
+        return tuple(await self._parts.store.find(key.session_id, key.namespace, key.user_id))
+
+    def statistics(self) -> Statistics:
+        """Return counters, and what the near cache holds at this moment."""
+        near, lease = self._parts.near, self._parts.near.lease
+        return snapshot(
+            self._parts.counters,
+            sessions_held=near.sessions_held,
+            bytes_held=near.bytes_held,
+            bytes_budget=self._parts.config.near_cache_bytes,
+            lease=lease.until - self._parts.clock.now(),
+        )
+
+
+class Session:
+    """
+    A handle of one session. It holds no data: it is cheap to make and to throw away.
+
+    Every method that awaits may raise ``StoreError``, and ``DamagedSessionError`` if what is
+    stored cannot be read. Changes share three parameters:
+
+    - ``if_version``: a version (or ``ABSENT``); else ``VersionMismatchError``, nothing changed.
+    - ``operation_id``: the caller's name for this change, remembered for ten minutes. The same
+      change under the same id is done once and then answered with its first result; another
+      change under it is refused (``OperationReusedError``).
+    - ``ttl_seconds``: from now on the whole session lives that long after each of our writes.
+
+    Cancelled, a change may or may not be made, whole; a read leaves nothing.
+    """
+
+    __slots__ = ("_putter", "_reader", "_writer", "key")
+
+    def __init__(self, key: SessionKey, reader: Reader, writer: Writer, putter: Putter) -> None:
+        """Use the cache's own parts; see ``SessionCache.session``."""
+        self.key = key
+        self._reader = reader
+        self._writer = writer
+        self._putter = putter
+
+    async def append(
+        self,
+        messages: Mapping[str, object] | Sequence[Mapping[str, object]],
+        *,
+        if_version: IfVersion = None,
+        operation_id: str | None = None,
+        ttl_seconds: int | None = None,
+    ) -> Change:
+        """
+        Add one message or several at the end, all or none; the session is made if need be.
+
+        Raises:
+            InvalidInputError: a message is not an object that JSON keeps unchanged.
+            TooLargeError: a message or the session would be over its limit.
+        """
+        stored = self._writer.write(self.key, messages)
+        wish = _wish(if_version, operation_id, _ttl(ttl_seconds))
+        print_ = fingerprint("append", str(wish.ttl_ms), *bodies_of(stored))
+        return await self._writer.append(self.key, stored, print_, wish)
+
+    def peek(self, n: int, *, by_created_at: bool = False) -> Page | None:
+        """Return the newest ``n`` messages without waiting; None: the near cache may not answer."""
+        return self._reader.peek(self.key, Ask(_count("n", n), by_created_at))
+
+    async def recent(
+        self, n: int, *, consistency: Consistency = BOUNDED, by_created_at: bool = False
+    ) -> Page:
+        """
+        Return the newest ``n`` messages; of a session that does not exist, none.
+
+        ``by_created_at``: the last ``n`` of all messages in a stable sort by created_at, which
+        is the contract's order; else the last ``n`` that were appended.
+
+        Raises:
+            VersionLostError: the store does not have the version asked for.
+            VersionTimeoutError: it did not arrive in time.
+        """
+        ask = Ask(_count("n", n), by_created_at)
+        return await self._reader.recent(self.key, ask, consistency)
+
+    async def page(
+        self,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
+        consistency: Consistency = BOUNDED,
+    ) -> Page:
+        """
+        Return up to ``limit`` messages before or after a seq; with neither, the newest.
+
+        Raises:
+            InvalidInputError: both are given, or a number is out of range.
+            VersionLostError, VersionTimeoutError: as ``recent``.
+        """
+        if before is not None and after is not None:
+            raise InvalidInputError("after", "cannot be combined with before")
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}")
+        if before is None and after is None:
+            return await self.recent(limit, consistency=consistency)
+        return await self._reader.page(
+            self.key, before=before, after=after, limit=limit, consistency=consistency
+        )
+
+    async def transcript(self, *, consistency: Consistency = NEWEST) -> Page:
+        """
+        Return everything: the store's newest, joined from blocks.
+
+        Raises:
+            TranscriptEditedError: it was edited again and again while it was read.
+            VersionLostError, VersionTimeoutError: as ``recent``.
+        """
+        return await self._reader.transcript(self.key, consistency)
+
+    async def window(self, max_tokens: int, *, consistency: Consistency = NEWEST) -> Page:
+        """Return the longest suffix of at most ``max_tokens``, at least one message if any."""
+        return await self._reader.window(self.key, max_tokens, consistency)
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        """
+        Yield every message, read block by block, all of one version.
+
+        Raises:
+            TranscriptEditedError: the transcript was edited meanwhile.
+        """
+        async for page in self._reader.iterate(self.key):
+            for message in page.messages:
+                yield message
+
+    async def pop(
+        self, *, if_version: IfVersion = None, operation_id: str | None = None
+    ) -> dict[str, Any] | None:
+        """Remove the last message and return it; None if there is none."""
+        body = await self._writer.pop(self.key, _wish(if_version, operation_id, None))
+        return None if body is None else orjson.loads(body)
+
+    async def replace(
+        self,
+        messages: Sequence[Mapping[str, object]],
+        fields: Mapping[str, object] | None = None,
+        *,
+        if_version: IfVersion = None,
+        operation_id: str | None = None,
+        ttl_seconds: int | None = None,
+    ) -> Change:
+        """
+        Put these messages, and these fields if they are given, in place of what there is.
+
+        Raises:
+            InvalidInputError, TooLargeError: as ``append``.
+        """
+        stored = self._writer.write(self.key, messages)
+        text = None if fields is None else self._writer.fields(fields)
+        wish = _wish(if_version, operation_id, _ttl(ttl_seconds))
+        print_ = fingerprint("replace", str(wish.ttl_ms), text or b"", *bodies_of(stored))
+        return await self._writer.replace(self.key, stored, text, print_, wish)
+
+    async def put(
+        self,
+        messages: Sequence[ContractMessage],
+        fields: Mapping[str, object],
+        *,
+        ttl_seconds: int | None = None,
+        if_version: IfVersion = None,
+        operation_id: str | None = None,
+    ) -> tuple[Change, Page]:
+        """
+        Make the session hold just these contract messages and fields, as a contract PUT does.
+
+        A stored message that is equal at its position keeps its id, time and bytes; a PUT that
+        only grew costs what was added. Without ``ttl_seconds`` an earlier deadline goes on
+        ticking, and later writes no longer restart it. The page is the whole transcript in the
+        contract's form.
+
+        Raises:
+            InvalidInputError, TooLargeError: as ``append``.
+        """
+        ttl_ms = KEEP_TICKING if ttl_seconds is None else _ttl(ttl_seconds)
+        wish = _wish(if_version, operation_id, ttl_ms)
+        return await self._putter.put(self.key, messages, self._writer.fields(fields), wish)
+
+    async def set_fields(
+        self,
+        fields: Mapping[str, object],
+        *,
+        if_version: IfVersion = None,
+        operation_id: str | None = None,
+        ttl_seconds: int | Literal[_Word.UNCHANGED] | None = UNCHANGED,
+    ) -> Change:
+        """
+        Replace the fields that are given, clear those given as None, leave the others.
+
+        ``ttl_seconds``: None takes the time to live away.
+
+        Raises:
+            InvalidInputError, TooLargeError: the fields cannot be kept.
+        """
+        if ttl_seconds is UNCHANGED:
+            ttl_ms = None
+        else:
+            ttl_ms = 0 if ttl_seconds is None else _ttl(ttl_seconds)
+        wish = _wish(if_version, operation_id, ttl_ms)
+        return await self._writer.set_fields(self.key, fields, wish)
+
+    async def delete(
+        self, *, if_version: IfVersion = None, operation_id: str | None = None
+    ) -> Change:
+        """Delete the session; ``existed`` says whether there was one."""
+        return await self._writer.delete(self.key, _wish(if_version, operation_id, None))
+
+
+def _wish(if_version: IfVersion, operation_id: str | None, ttl_ms: int | None) -> Wish:
+    if operation_id is not None and not 1 <= len(operation_id) <= MAX_OPERATION_ID:
+        raise InvalidInputError("operation_id", f"must be 1 to {MAX_OPERATION_ID} characters")
+    if if_version is None:
+        return Wish(None, operation_id, ttl_ms)
+    if if_version is ABSENT:
+        return Wish(Condition(None), operation_id, ttl_ms)
+    try:
+        version = Version.parse(if_version) if isinstance(if_version, str) else if_version
+    except ValueError:
+        raise InvalidInputError("if_version", "is not a version of ours") from None
+    return Wish(Condition(version), operation_id, ttl_ms)
+
+
+def _ttl(seconds: int | None) -> int | None:
+    if seconds is None:
+        return None
+    if not 1 <= seconds <= MAX_TTL_SECONDS:
+        raise InvalidInputError("ttl_seconds", f"must be 1 to {MAX_TTL_SECONDS}")
+    return seconds * 1000
+
+
+def _count(field: str, number: int) -> int:
+    if number < 0:
+        raise InvalidInputError(field, "must not be negative")
+    return number

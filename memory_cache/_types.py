@@ -1,0 +1,209 @@
+"""The vocabulary on one screen: keys, versions, headers, messages as stored, consistency."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Self
+
+BLOCK = 64
+"""Messages in one block. Part of the stored format: never change it."""
+
+FORMAT = "1"
+"""The record format this release reads and writes; any other is refused, not guessed."""
+
+
+class SessionKey(NamedTuple):
+    """The name of one session. Empty and absent scopes are the same, and are kept as ``""``."""
+
+    namespace: str
+    user_id: str
+    session_id: str
+
+
+class Tier(Enum):
+    """Where an answer came from: this process's near cache, or the store."""
+
+    NEAR = "near"
+    STORE = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One state of one session, opaque to clients; its text is ``<inc>.<era>.<num>.<tag>``."""
+
+    inc: str
+    era: str
+    num: int
+    tag: str
+
+    def __str__(self) -> str:
+        """Return the text that ``parse`` takes."""
+        return f"{self.inc}.{self.era}.{self.num}.{self.tag}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Read a version from its text.
+
+        Raises:
+            ValueError: the text was not made by us.
+        """
+        inc, era, num, tag = text.split(".")
+        if not (num.isascii() and num.isdigit()) or not (inc and era and tag):
+            raise ValueError
+        return cls(inc, era, int(num), tag)
+
+
+class Header(NamedTuple):
+    """
+    What the store keeps of a session beside its messages and fields: one line of text.
+
+    ``eras`` holds one (era, first num) pair per reign of a primary, oldest first. Times are
+    microseconds since the epoch, by the store's clock but for ``max_created``.
+    """
+
+    inc: str
+    num: int
+    tag: str
+    first: int
+    next: int
+    edits: int
+    size: int
+    token_count: int
+    max_created: int
+    updated: int
+    created: int
+    ttl_ms: int
+    fields_num: int
+    eras: tuple[tuple[str, int], ...]
+
+    @property
+    def version(self) -> Version:
+        """The version that this header is of."""
+        return Version(self.inc, self.eras[-1][0], self.num, self.tag)
+
+    def holds(self, version: Version) -> bool:
+        """Whether ``version`` is this state or one of its ancestors (no failover lost it)."""
+        if version.inc != self.inc or version.num > self.num:
+            return False
+        if version.num == self.num:
+            return version.tag == self.tag
+        ends = [first for _, first in self.eras[1:]] + [self.num + 1]
+        return any(
+            era == version.era and first <= version.num < end
+            for (era, first), end in zip(self.eras, ends, strict=True)
+        )
+
+    def line(self) -> str:
+        """Return the text the store keeps; ``parse`` reads it back."""
+        eras = ",".join(f"{era}:{first}" for era, first in self.eras)
+        return " ".join((FORMAT, *map(str, self[:-1]), eras))
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self:
+        """
+        Read a header line.
+
+        Raises:
+            ValueError: it is not one of this format.
+        """
+        form, inc, num, tag, *numbers, eras = line.decode("ascii").split(" ")
+        if form != FORMAT:
+            raise ValueError(form)
+        reigns = (era.split(":") for era in eras.split(","))
+        first, next_, edits, size, tokens, newest, updated, created, ttl_ms, fields_num = map(
+            int, numbers
+        )
+        return cls(
+            inc=inc,
+            num=int(num),
+            tag=tag,
+            first=first,
+            next=next_,
+            edits=edits,
+            size=size,
+            token_count=tokens,
+            max_created=newest,
+            updated=updated,
+            created=created,
+            ttl_ms=ttl_ms,
+            fields_num=fields_num,
+            eras=tuple((era, int(num)) for era, num in reigns),
+        )
+
+
+class Meta(NamedTuple):
+    """
+    What is known of a message beside its bytes.
+
+    ``own_view``: the bytes are the message's contract view already. ``id`` is empty then, and
+    where the message has an id of its own.
+    """
+
+    own_view: bool
+    tokens: int
+    created_at: int
+    id: str
+
+    def line(self) -> str:
+        """Return the text the store keeps; ``parse`` reads it back."""
+        if self.own_view:
+            return f"v{self.tokens} {self.created_at}"
+        return f"s{self.tokens} {self.created_at} {self.id}"
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self:
+        """
+        Read one line of a block's sidecar.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        kind, rest = line[:1], line[1:].decode()
+        if kind == b"v":
+            tokens, created_at = rest.split(" ")
+            return cls(own_view=True, tokens=int(tokens), created_at=int(created_at), id="")
+        if kind != b"s":
+            raise ValueError(line)
+        tokens, created_at, own_id = rest.split(" ", 2)
+        return cls(own_view=False, tokens=int(tokens), created_at=int(created_at), id=own_id)
+
+
+class StoredMessage(NamedTuple):
+    """A message as it is kept: canonical JSON bytes, and what is known beside them."""
+
+    body: bytes
+    meta: Meta
+
+
+class Guarantee(Enum):
+    """What a read may ask for."""
+
+    BOUNDED = "bounded"
+    NEWEST = "newest"
+    AT_LEAST = "at_least"
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """What a read asks for; use ``BOUNDED``, ``NEWEST`` or ``at_least(version)``."""
+
+    guarantee: Guarantee
+    version: Version | None = None
+
+
+BOUNDED = Consistency(Guarantee.BOUNDED)
+"""Never older than the staleness bound T, relative to the primary this process talks to."""
+
+NEWEST = Consistency(Guarantee.NEWEST)
+"""Contains every change that was acknowledged before the read began."""
+
+
+def at_least(version: Version | str) -> Consistency:
+    """
+    Ask for this version or a later one of the same history; never older, on any worker.
+
+    Raises:
+        ValueError: the text is not a version.
+    """
+    parsed = Version.parse(version) if isinstance(version, str) else version
+    return Consistency(Guarantee.AT_LEAST, parsed)

@@ -1,0 +1,133 @@
+"""
+The two views of a message.
+
+A message is stored as it was sent. Clients of the contract know six fields: role, content,
+id, created_at, persisted_at and discrete_memory_extracted. A message that they wrote is
+stored in just that form and is its own view; of any other message the view is made here.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import orjson
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+FUTURE_SECONDS: Final = 300
+"""Clients of the contract refuse to read a message that is dated later than this from now."""
+
+
+class ContractMessage(NamedTuple):
+    """
+    A message as a contract client sends it, checked by the caller.
+
+    ``id``, ``created_at``: None where the client gave none. Times are ISO 8601 with a zone.
+    ``extracted``: ``"t"`` or ``"f"``.
+    """
+
+    role: str
+    content: str
+    id: str | None = None
+    created_at: str | None = None
+    persisted_at: str | None = None
+    extracted: str = "f"
+
+
+def contract_view(message: ContractMessage) -> bytes:
+    """Return the six-field form as canonical JSON; id and created_at must be given."""
+    return orjson.dumps(
+        {
+            "role": message.role,
+            "content": message.content,
+            "id": message.id,
+            "created_at": message.created_at,
+            "persisted_at": message.persisted_at,
+            "discrete_memory_extracted": message.extracted,
+        }
+    )
+
+
+def as_contract(message: Mapping[str, object], made_id: str, created_at: int) -> ContractMessage:
+    """
+    Return the contract's view of any message.
+
+    The content is the text of its parts, or else the message itself as JSON: a client writes
+    back what it reads, and the contract refuses an empty content. ``made_id`` is used where
+    the message has no id of its own; ``created_at`` is in microseconds.
+    """
+    role, own_id = message.get("role"), message.get("id")
+    extracted = message.get("discrete_memory_extracted")
+    return ContractMessage(
+        role=role if isinstance(role, str) else "",
+        content=_text(message.get("content")) or orjson.dumps(message).decode(),
+        id=own_id if isinstance(own_id, str) and own_id else made_id,
+        created_at=iso_time(created_at),
+        persisted_at=None,
+        extracted="t" if extracted == "t" else "f",
+    )
+
+
+def view_of(body: bytes, made_id: str, created_at: int) -> bytes:
+    """Return the contract's view of a stored message that is not its own."""
+    return contract_view(as_contract(orjson.loads(body), made_id, created_at))
+
+
+def equals_view(view: bytes, sent: ContractMessage) -> bool:
+    """Whether ``sent`` brings this view back unchanged, in all that it gives."""
+    if sent.id is not None and sent.created_at is not None:
+        return view == contract_view(sent)
+    held = orjson.loads(view)
+    return view == contract_view(
+        sent._replace(
+            id=held["id"] if sent.id is None else sent.id,
+            created_at=held["created_at"] if sent.created_at is None else sent.created_at,
+        )
+    )
+
+
+def given_time(message: Mapping[str, object], now: int) -> int | None:
+    """Return the microseconds of a created_at that the message brings along, if it is one."""
+    text = message.get("created_at")
+    if not isinstance(text, str):
+        return None
+    try:
+        given = micros(text)
+    except ValueError:
+        return None
+    return given if 0 <= given <= now + FUTURE_SECONDS * 1_000_000 else None
+
+
+def iso_time(microseconds: int) -> str:
+    """Return the contract's text of a time: UTC, six digits of fraction or none."""
+    return (_EPOCH + microseconds * _MICROSECOND).isoformat().replace("+00:00", "Z")
+
+
+def micros(text: str) -> int:
+    """
+    Return the microseconds since the epoch of an ISO 8601 time; without a zone it is UTC.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    parsed = datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    return (parsed - _EPOCH) // _MICROSECOND
+
+
+def ulid(milliseconds: int, randomness: int) -> str:
+    """Return the ULID of a time and 80 random bits (github.com/ulid/spec)."""
+    number = (milliseconds << 80) | randomness
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content if content.strip() else ""
+    if not isinstance(content, list):
+        return ""
+    parts = (part.get("text") if isinstance(part, dict) else part for part in content)
+    text = "\n".join(part for part in parts if isinstance(part, str))
+    return text if text.strip() else ""

@@ -1,0 +1,350 @@
+"""The write paths: one script each, resent under its operation id, seen by the process itself."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from memory_cache._blocks import cut, layout
+from memory_cache._config import CacheConfig
+from memory_cache._errors import StoreError, TooLargeError, VersionMismatchError
+from memory_cache._json import canonical
+from memory_cache._near import NearCache
+from memory_cache._ports import Clock, Condition, Operation, Outcome, Rewrite, Span, Store, Terms
+from memory_cache._presence import Presence
+from memory_cache._reads import Reader
+from memory_cache._stats import Counters
+from memory_cache._transcript import Scribe
+from memory_cache._types import SessionKey, StoredMessage, Version
+
+_TRIES: Final = 16
+"""How often a read-change-write begins again when somebody else was faster."""
+
+_RESEND_PAUSE_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    What a change did.
+
+    Attributes:
+        version: of the session after it; of a delete, one that is never current.
+        start, end: the seqs of the messages it wrote.
+        first, next: what the session holds after it.
+        token_count: tokens of all its messages, as counted by us.
+        replayed: it had been done before, under this operation id; this is its first result.
+        existed: False only for a delete that found nothing; the version is None then.
+    """
+
+    version: Version | None
+    start: int
+    end: int
+    first: int
+    next: int
+    token_count: int
+    replayed: bool
+    existed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller says of a change beside its content: condition, operation id, ttl."""
+
+    condition: Condition | None = None
+    operation_id: str | None = None
+    ttl_ms: int | None = None
+
+
+Send = Callable[[Terms], Awaitable[Outcome]]
+
+
+class Writer:
+    """Sends changes to the store, and keeps this process true to what it has written."""
+
+    def __init__(  # noqa: PLR0917  # the composition root alone calls it
+        self,
+        store: Store,
+        near: NearCache,
+        reader: Reader,
+        scribe: Scribe,
+        clock: Clock,
+        config: CacheConfig,
+        counters: Counters,
+    ) -> None:
+        """Write through these."""
+        self.store = store
+        self.scribe = scribe
+        self._near = near
+        self._reader = reader
+        self._clock = clock
+        self._config = config
+        self._counters = counters
+        self._presence = Presence(store, clock, config.touch_seconds)
+
+    def write(
+        self, key: SessionKey, messages: Mapping[str, object] | Sequence[Mapping[str, object]]
+    ) -> tuple[StoredMessage, ...]:
+        """
+        Return messages as they will be stored.
+
+        Raises:
+            InvalidInputError, TooLargeError: a message cannot be.
+        """
+        several = (messages,) if isinstance(messages, Mapping) else messages
+        return self.scribe.write(several, self._near.newest(key))
+
+    async def aclose(self) -> None:
+        """Wait for what goes on in the background."""
+        await self._presence.settle()
+
+    async def append(
+        self, key: SessionKey, messages: tuple[StoredMessage, ...], print_: str, wish: Wish
+    ) -> Change:
+        """Add messages at the end."""
+        return await self.send(
+            key, wish, print_, lambda terms: self.store.append(key, messages, None, terms)
+        )
+
+    async def replace(
+        self,
+        key: SessionKey,
+        messages: tuple[StoredMessage, ...],
+        fields: bytes | None,
+        print_: str,
+        wish: Wish,
+    ) -> Change:
+        """Put a whole transcript in place of whatever there is."""
+        change = whole(messages, 0, 0)
+        return await self.send(
+            key, wish, print_, lambda terms: self.store.rewrite(key, change, fields, terms)
+        )
+
+    async def pop(self, key: SessionKey, wish: Wish) -> bytes | None:
+        """Remove the last message and return it; None if there is none."""
+        for _ in range(_TRIES):
+            span = await self.store.tail(key, 1)
+            if span is None or not span.messages:
+                return None
+            condition = wish.condition or Condition(span.header.version)
+            body = span.messages[-1].body
+            change = _without_last(span)
+            try:
+                outcome = await self._sent(
+                    key,
+                    replace(wish, condition=condition),
+                    fingerprint("pop"),
+                    lambda terms: self.store.rewrite(key, change, None, terms),  # noqa: B023  # awaited in this turn
+                    note=body,
+                )
+            except VersionMismatchError:
+                if wish.condition is not None:
+                    raise
+            else:
+                return outcome.note
+        raise StoreError("the session changes too fast to be edited")
+
+    async def set_fields(self, key: SessionKey, given: Mapping[str, object], wish: Wish) -> Change:
+        """Replace the fields that are given, clear those given as None, leave the others."""
+        print_ = fingerprint(
+            "fields", canonical(dict(given), "fields", max_depth=self.depth), str(wish.ttl_ms)
+        )
+        for _ in range(_TRIES):
+            span = await self.store.tail(key, 0)
+            condition = wish.condition or Condition(span.header.version if span else None)
+            held = orjson.loads(span.fields or b"{}") if span else {}
+            merged = {k: v for k, v in {**held, **given}.items() if v is not None}
+            fields = self.fields(merged)
+            try:
+                return await self.send(
+                    key,
+                    replace(wish, condition=condition),
+                    print_,
+                    lambda terms: self.store.append(key, (), fields, terms),  # noqa: B023  # awaited in this turn
+                )
+            except VersionMismatchError:
+                if wish.condition is not None:
+                    raise
+        raise StoreError("the session changes too fast to be edited")
+
+    async def delete(self, key: SessionKey, wish: Wish) -> Change:
+        """Delete the session; that there was none is no error."""
+        outcome = await self._sent(
+            key, wish, fingerprint("delete"), lambda terms: self.store.delete(key, terms)
+        )
+        self._presence.forget(key)
+        return _change(outcome)
+
+    @property
+    def depth(self) -> int:
+        """How deep messages and fields may be nested."""
+        return self._config.max_depth
+
+    def fields(self, fields: Mapping[str, object]) -> bytes:
+        """
+        Return fields as they are stored.
+
+        Raises:
+            InvalidInputError: JSON cannot hold them unchanged.
+            TooLargeError: they are over their limit.
+        """
+        text = canonical(dict(fields), "fields", max_depth=self.depth)
+        if len(text) > self._config.max_fields_bytes:
+            raise TooLargeError("fields", f"are over {self._config.max_fields_bytes} bytes")
+        return text
+
+    async def send(self, key: SessionKey, wish: Wish, print_: str, send: Send) -> Change:
+        """Make a change that may create the session."""
+        return _change(await self._sent(key, wish, print_, send, creates=True))
+
+    async def _sent(
+        self,
+        key: SessionKey,
+        wish: Wish,
+        print_: str,
+        send: Send,
+        *,
+        creates: bool = False,
+        note: bytes = b"",
+    ) -> Outcome:
+        terms = self._terms(wish, print_, note)
+        if creates and not self._presence.known(key) and not self._near.holds(key):
+            await self._presence.enter(key, wish.ttl_ms)
+        elif creates:
+            terms = replace(terms, create=False)
+        try:
+            outcome = await self._resending(terms, send)
+            if outcome.missing:
+                await self._presence.enter(key, wish.ttl_ms)
+                outcome = await self._resending(replace(terms, create=True), send)
+        except StoreError as error:
+            if error.applied == "unknown":
+                self._near.doubt(key, "unknown")
+            raise
+        finally:
+            self._reader.written(key)
+        if outcome.header is not None:
+            if creates:
+                await self._presence.changed(key, outcome.header)
+            await self._passed(key, outcome)
+        return outcome
+
+    def _terms(self, wish: Wish, print_: str, note: bytes) -> Terms:
+        keep = (
+            self._config.resend_seconds
+            if wish.operation_id is None
+            else (self._config.operation_seconds)
+        )
+        # A caller's ids and ours must not meet.
+        name = f"c{wish.operation_id}" if wish.operation_id is not None else f"w{_random()}"
+        return Terms(
+            tag=_random(),
+            operation=Operation(name, print_, int(keep * 1000)),
+            condition=wish.condition,
+            ttl_ms=wish.ttl_ms,
+            note=note,
+        )
+
+    async def _resending(self, terms: Terms, send: Send) -> Outcome:
+        """
+        Send, and send again while the answer is lost and the operation record must exist.
+
+        Once any attempt may have been carried out, failing says so, whatever the last one said.
+        """
+        give_up = self._clock.now() + min(
+            self._config.store_timeout_seconds, self._config.resend_seconds
+        )
+        doubtful = False
+        while True:
+            try:
+                return await send(terms)
+            except StoreError as error:
+                doubtful = doubtful or error.applied == "unknown"
+                if not doubtful or self._clock.now() + _RESEND_PAUSE_SECONDS >= give_up:
+                    if doubtful and error.applied != "unknown":
+                        raise type(error)(error.reason, applied="unknown") from error
+                    raise
+            self._counters.resent += 1
+            await asyncio.sleep(_RESEND_PAUSE_SECONDS)
+            terms = replace(terms, tag=_random())
+
+    async def _passed(self, key: SessionKey, outcome: Outcome) -> None:
+        """Wait until the near cache has heard of our change, or will not answer before it has."""
+        assert outcome.header is not None, "a change that was made has a version"
+        future = self._near.passed(key, outcome.header)
+        if future is None:
+            return
+        await asyncio.wait([future], timeout=self._config.staleness_seconds / 4)
+        if not future.done():
+            self._near.doubt(key, "late")
+
+
+def whole(messages: tuple[StoredMessage, ...], first: int, max_before: int) -> Rewrite:
+    """Return the edit after which the session holds just these, from seq ``first`` on."""
+    pairs, newest = layout(first, messages, max_before)
+    return Rewrite(
+        whole=True,
+        gone=(),
+        pairs=pairs,
+        first=first,
+        next=first + len(messages),
+        size=sum(len(message.body) for message in messages),
+        token_count=sum(message.meta.tokens for message in messages),
+        max_created=newest,
+        start=first,
+        end=first + len(messages),
+    )
+
+
+def fingerprint(kind: str, *parts: bytes | str) -> str:
+    """Return a hash of a change's input."""
+    hashed = hashlib.blake2b(kind.encode(), digest_size=16)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        hashed.update(len(data).to_bytes(8, "big"))
+        hashed.update(data)
+    return hashed.hexdigest()
+
+
+def bodies_of(messages: Iterable[StoredMessage]) -> Iterable[bytes]:
+    """Return the bodies, for a fingerprint: what was generated beside them is no input."""
+    return (message.body for message in messages)
+
+
+def _without_last(span: Span) -> Rewrite:
+    header, kept, last = span.header, span.messages[:-1], span.messages[-1]
+    pairs, newest = layout(span.start, kept, span.max_before)
+    return Rewrite(
+        whole=False,
+        gone=cut(span.start, header.first, header.next),
+        pairs=pairs,
+        first=header.first,
+        next=header.next - 1,
+        size=header.size - len(last.body),
+        token_count=header.token_count - last.meta.tokens,
+        max_created=newest,
+        start=header.next - 1,
+        end=header.next - 1,
+    )
+
+
+def _change(outcome: Outcome) -> Change:
+    header = outcome.header
+    return Change(
+        version=header.version if header else None,
+        start=outcome.start,
+        end=outcome.end,
+        first=header.first if header else 0,
+        next=header.next if header else 0,
+        token_count=header.token_count if header else 0,
+        replayed=outcome.replayed,
+        existed=header is not None,
+    )
+
+
+def _random() -> str:
+    return secrets.token_hex(8)

@@ -1,0 +1,1 @@
+"""Verified in-memory ports for tests: store, bus, clock and gates."""

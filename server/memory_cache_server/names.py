@@ -1,0 +1,78 @@
+"""
+Names as the client wrote them.
+
+The usual decoding of URLs replaces what is not UTF-8, so that two names become one. Here such
+a URL is refused, before routing.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from memory_cache import InvalidNameError, Session, SessionCache
+from memory_cache_server.errors import Problem, fault, invalid
+
+QUERY: Final = "memory_cache.query"
+"""Where a request's scope has its query: the last value of each name."""
+
+
+class StrictNames:
+    """A layer that decodes path and query by itself, and refuses what is not UTF-8."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on with its names decoded, or answer 422."""
+        if scope["type"] == "http":
+            try:
+                scope = {**scope, "path": _path(scope), QUERY: _query(scope)}
+            except Problem as problem:
+                return await problem.response(scope)(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+
+def session_of(
+    cache: SessionCache,
+    session_id: str,
+    scope: Mapping[Literal["namespace", "user_id"], str | None],
+    *,
+    id_in: tuple[str, ...] = ("path",),
+    scope_in: tuple[str, ...] = ("query",),
+) -> Session:
+    """
+    Return the session of a name.
+
+    Raises:
+        Problem: 422, saying which part of the name may not be one, and where it stood.
+    """
+    try:
+        return cache.session(session_id, **scope)
+    except InvalidNameError as error:
+        where = id_in if error.field == "session_id" else scope_in
+        raise invalid_name((*where, error.field), error.reason) from None
+
+
+def invalid_name(loc: tuple[str, ...], reason: str) -> Problem:
+    """Return the 422 for a name that may not be one."""
+    return invalid([fault("invalid_name", loc, reason)], "invalid_name")
+
+
+def _path(scope: Scope) -> str:
+    raw = scope.get("raw_path")
+    if raw is None:  # optional in ASGI; then only the decoded one is left
+        return str(scope["path"])
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise invalid_name(("path",), "is not UTF-8") from None
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    try:
+        text = scope["query_string"].decode()
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError:
+        raise invalid_name(("query",), "is not UTF-8") from None

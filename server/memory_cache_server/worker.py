@@ -1,0 +1,145 @@
+"""
+One worker process: an event loop that answers requests on the socket it inherits.
+
+Its standard input brings one line, what to serve (`Order`); the end of that input is the order to
+finish: the supervisor closes it, or dies. Its standard output takes one line, ``ready`` or
+``error <why>``; whatever else is printed goes to the log.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+
+import uvicorn
+import uvloop
+from pydantic import BaseModel
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memory_cache import MemoryCacheError
+from memory_cache_server import logs
+from memory_cache_server.app import create_app
+from memory_cache_server.settings import Settings
+
+COULD_NOT_START = 3
+
+_log = logging.getLogger("memory_cache_server.worker")  # runs as __main__
+
+
+class Order(BaseModel):
+    """What a worker is to serve, and the descriptor of the listening socket it inherits."""
+
+    settings: Settings
+    listener: int
+
+
+class _Application:
+    """The application; keeps the error its lifespan ended with, which uvicorn would only print."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.failure: Exception | None = None
+        self._app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> object:
+        """Hand a request on without a frame of our own in its way."""
+        if scope["type"] == "lifespan":
+            return self._lifespan(scope, receive, send)
+        return self._app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def without_traceback(message: Message) -> None:
+            await send({"type": message["type"]})
+
+        try:
+            await self._app(scope, receive, without_traceback)
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready; `finish` ends it as a signal would."""
+
+    def __init__(self, config: uvicorn.Config, channel: int) -> None:
+        super().__init__(config)
+        self._channel = channel
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _say(self._channel, "ready")
+
+    def finish(self) -> None:
+        self.should_exit = True
+
+
+def main() -> int:
+    """Serve until told to finish; 0, or `COULD_NOT_START` with the reason on the channel."""
+    channel = _claim_stdout()
+    # uvicorn raises the signal that ended it once more at its end, which is to be no failure.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    order = Order.model_validate_json(sys.stdin.buffer.readline())
+    logs.configure(order.settings.log_level)
+    failure: Exception | None = None
+    try:
+        application = _Application(create_app(order.settings))
+        server = _Server(_configuration(application, order.settings), channel)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(server, order.listener))
+    except SystemExit:
+        failure = application.failure
+    except Exception as error:  # noqa: BLE001  whatever it is, it goes to the supervisor
+        failure = error
+    else:
+        return 0
+    if not isinstance(failure, MemoryCacheError):
+        _log.error("could not start", exc_info=failure)
+    _say(channel, f"error {type(failure).__name__}: {failure}")
+    return COULD_NOT_START
+
+
+async def _serve(server: _Server, listener: int) -> None:
+    loop = asyncio.get_running_loop()
+
+    def input_ended() -> None:
+        loop.remove_reader(sys.stdin)
+        server.finish()
+
+    loop.add_reader(sys.stdin, input_ended)
+    await server.serve(sockets=[socket.socket(fileno=listener)])
+
+
+def _configuration(app: _Application, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        loop="none",
+        log_config=None,
+        log_level="warning",  # what it does, we say ourselves
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=settings.grace_seconds,
+    )
+
+
+def _claim_stdout() -> int:
+    channel = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return channel
+
+
+def _say(channel: int, line: str) -> None:
+    with contextlib.suppress(BrokenPipeError):  # then nobody is left to hear it
+        os.write(channel, (" ".join(line.splitlines()) + "\n").encode())
+    os.close(channel)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

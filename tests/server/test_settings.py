@@ -1,0 +1,164 @@
+"""Settings: where each value comes from, and what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from memory_cache_server.settings import (
+    ConfigurationError,
+    Settings,
+    env_name,
+    flag_name,
+    load,
+    mask,
+    shown,
+)
+from support.serving import OURS
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory and an environment without settings."""
+    for name in os.environ:
+        if OURS.match(name):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag beats the environment, which beats `.env`, which beats the default."""
+    (tmp_path / ".env").write_text("PORT=1\nLOG_LEVEL=debug\nMEMORY_CACHE_WORKERS=2\n")
+    monkeypatch.setenv("PORT", "3")
+    monkeypatch.setenv("LOG_LEVEL", "error")
+    loaded = load({"port": "4"})
+    found = loaded.settings
+    assert (found.port, found.log_level, found.workers, found.host) == (4, "ERROR", 2, "127.0.0.1")
+    origins = [loaded.origins[name] for name in ("port", "log_level", "workers", "host")]
+    assert origins == ["flag", "environment", ".env", "default"]
+    assert loaded.origins.keys() == Settings.model_fields.keys()
+
+
+def test_names() -> None:
+    """Settings that agent-memory-server has too keep its names; ours have our prefix."""
+    names = {env_name(field) for field in Settings.model_fields}
+    assert {name for name in names if not name.startswith("MEMORY_CACHE_")} == {
+        "REDIS_URL",
+        "PORT",
+        "LOG_LEVEL",
+        "REQUIRE_MESSAGE_TIMESTAMPS",
+        "MAX_FUTURE_TIMESTAMP_SECONDS",
+    }
+    assert env_name("near_cache_bytes") == "MEMORY_CACHE_NEAR_CACHE_BYTES"
+    assert flag_name("near_cache_bytes") == "--near-cache-bytes"
+
+
+@pytest.mark.parametrize("field", list(Settings.model_fields))
+def test_every_name_is_read(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each setting is read from the variable it is said to have."""
+    special = {"redis_url": "redis://h:1", "log_level": "DEBUG", "durability": "always"}
+    monkeypatch.setenv(env_name(field), special.get(field, "1"))
+    assert load({}).origins[field] == "environment"
+
+
+@pytest.mark.parametrize("name", ["HOST", "WORKERS", "PREFIX", "MEMORY_CACHE_PORT"])
+def test_other_names_are_not_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that only looks like a setting, as HOST does, is not one."""
+    monkeypatch.setenv(name, "7")
+    assert set(load({}).origins.values()) == {"default"}
+
+
+def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is none, as composed environments have them."""
+    monkeypatch.setenv("REDIS_URL", "")
+    assert load({}).settings.redis_url is None
+
+
+def test_a_bad_value_is_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says which setting and from where, and does not show the value."""
+    monkeypatch.setenv("PORT", "sesame")
+    with pytest.raises(ConfigurationError, match=r"PORT \(environment\): .*integer") as refused:
+        load({"workers": "0"})
+    assert "--workers: " in str(refused.value)
+    assert "sesame" not in str(refused.value)
+
+
+def test_durability_needs_the_embedded_valkey(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durability is refused with a Redis URL, wherever the two come from."""
+    monkeypatch.setenv("MEMORY_CACHE_DURABILITY", "everysec")
+    assert load({}).settings.durability == "everysec"
+    with pytest.raises(ConfigurationError, match="--durability is for the embedded Valkey"):
+        load({"redis_url": "redis://127.0.0.1"})
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"AUTH_MODE": "token"},
+        {"AUTH_MODE": "oauth2", "DISABLE_AUTH": "false"},
+        {"TOKEN_AUTH_ENABLED": "true"},
+        {"DISABLE_AUTH": "false"},
+    ],
+)
+def test_protection_is_not_passed_over(
+    theirs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that would protect the server is refused, from the environment and from `.env`."""
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in theirs.items()))
+    with pytest.raises(ConfigurationError, match="asks for authentication"):
+        load({})
+    (tmp_path / ".env").unlink()
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match="asks for authentication"):
+        load({})
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"AUTH_MODE": "disabled", "TOKEN_AUTH_ENABLED": "false"},
+        {"AUTH_MODE": "token", "DISABLE_AUTH": "true"},
+        {"OAUTH2_ISSUER_URL": "https://issuer.example"},
+    ],
+)
+def test_no_protection_is_asked_for(
+    theirs: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would not protect there either is no reason to refuse."""
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    assert load({}).remarks == ()
+
+
+def test_unprotecting_settings_are_remarked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What we leave undone and does not protect is accepted, and said."""
+    monkeypatch.setenv("LONG_TERM_MEMORY", "true")
+    monkeypatch.setenv("ENABLE_WORKING_MEMORY_SUMMARIZATION", "false")
+    (remark,) = load({}).remarks
+    assert remark.startswith("LONG_TERM_MEMORY is set, and ignored")
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("redis://h:1/0", "redis://h:1/0"),
+        ("redis://:pw@h", "redis://:***@h"),
+        ("redis://u:p@:/w@h:1/0", "redis://u:***@h:1/0"),
+        ("redis://u:a@h1,redis://u:b@h2", "redis://u:***@h2"),
+        ("unix://u:pw@/run/s?db=1&password=pw&x=1", "unix://u:***@/run/s?db=1&password=***&x=1"),
+    ],
+)
+def test_passwords_are_masked(url: str, safe: str) -> None:
+    """No password of a Redis URL is shown, nor in the repr of the settings."""
+    assert mask(url) == safe
+    settings = Settings(redis_url=url)
+    assert dict(shown(settings))["redis_url"] == safe
+    assert url not in repr(settings)
+
+
+def test_order_survives_the_way_to_a_worker() -> None:
+    """Settings are the same after JSON, which is how workers get them."""
+    settings = Settings(redis_url="unix:///a%20b", data_dir=Path("/d"), port=0)
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
