@@ -154,8 +154,8 @@ class Lane:
     async def _watch(self, _: AbstractConnection) -> None:
         """End the connection when a reply is overdue: every later one would be, too."""
         loop = asyncio.get_running_loop()
-        while not self._sent or loop.time() - self._sent[0].since < self._timeout:
-            await asyncio.sleep(self._timeout / 8)  # noqa: ASYNC110  # a clock, not an event
+        while not self._sent or loop.time() - self._sent[0].since < self._timeout:  # noqa: ASYNC110  # a clock, not an event
+            await asyncio.sleep(self._timeout / 8)
         while self._sent:
             _fail(self._sent.popleft(), slow("unknown"))
 

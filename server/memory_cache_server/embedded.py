@@ -162,8 +162,11 @@ class EmbeddedValkey:
             await asyncio.sleep(POLL_SECONDS)
 
     def _spawn_unless_one_lives(self) -> None:
-        if self._child is not None and self._child.poll() is not None:
-            code, self._child = self._child.returncode, None
+        if self._child is not None:
+            code = self._child.poll()
+            if code is None:
+                return
+            self._child = None
             if not self._child_was_ready:
                 raise EmbeddedError(f"Valkey ended at its start ({code}): {self._last_words()}")
         lock = take(self.data_dir / "valkey.lock")

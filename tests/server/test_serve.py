@@ -172,8 +172,7 @@ def test_parent_killed(data_dir: Path) -> None:
     """After `kill -9` of the parent its workers end; its Valkey lives, and is adopted."""
     with serve(data_dir, "--workers", "2") as first, store(data_dir) as client:
         client.set(KEY, VALUE)
-        first.signal(signal.SIGKILL)
-        first.wait()
+        first.kill_group()
         for pid in first.workers():
             wait_for_end(pid)
         assert alive(first.valkeys()[0])
@@ -200,6 +199,14 @@ def test_valkey_killed(data_dir: Path) -> None:
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
         assert not alive(server.valkeys()[1])
+
+
+def test_worker_terminated(data_dir: Path) -> None:
+    """A worker that gets a SIGTERM of its own ends in order, and is replaced."""
+    with serve(data_dir) as server:
+        os.kill(server.workers()[0], signal.SIGTERM)
+        wait_for(lambda: len(server.workers()) == 2, "another worker")
+        assert f"worker {server.workers()[0]} ended (0)" in server.log()
 
 
 def test_worker_killed(data_dir: Path) -> None:

@@ -97,6 +97,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            process_group=0,
         )
         self.url = ""
 
@@ -127,6 +128,11 @@ class ServerProcess:
     def valkeys(self) -> list[int]:
         """Process ids of the Valkeys that it started or adopted, oldest first."""
         return [int(pid) for pid in re.findall(r"Valkey (\d+) (?:started|adopted)", self.log())]
+
+    def kill_group(self) -> None:
+        """End the parent, and all that a terminal or a shell would end with it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.wait()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the parent process."""

@@ -1,0 +1,144 @@
+"""From what the library answers to the bytes that clients get."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+from starlette.responses import Response
+
+from memory_cache import Change, Page, SessionKey, Tier, Version
+from memory_cache_server.conditional import Reading
+from memory_cache_server.contract_input import time_text
+from memory_cache_server.models import percentages
+
+PRIVATE: Final = {"cache-control": "private, no-cache"}
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def json_response(document: object, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a 200 with a small document."""
+    return bytes_response(orjson.dumps(document), headers)
+
+
+def bytes_response(content: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a 200 with a document that is bytes already."""
+    return Response(content, 200, {**PRIVATE, **(headers or {})}, "application/json")
+
+
+def read_headers(reading: Reading, page: Page, version: Version) -> dict[str, str]:
+    """Return what a GET says about the session beside its body."""
+    if page.tier is Tier.NEAR:
+        status = "memory-cache; hit"
+    else:
+        status = f"memory-cache; fwd={'request' if reading.newest else 'miss'}"
+    return {
+        "memory-version": str(version),
+        "etag": reading.etag(version),
+        "cache-status": status,
+    }
+
+
+def change_headers(change: Change) -> dict[str, str]:
+    """Return what the answer to a change says beside its body."""
+    headers = {"memory-version": str(change.version)}
+    if change.replayed:
+        headers["idempotency-replayed"] = "true"
+    return headers
+
+
+def not_modified(headers: Mapping[str, str]) -> Response:
+    """Return the 304: the client has this answer."""
+    return Response(None, 304, {**PRIVATE, **headers})
+
+
+def session_document(
+    page: Page,
+    name: SessionKey,
+    window: int | None,
+    *,
+    no_data: Mapping[str, Any] | None,
+) -> bytes:
+    """
+    Return the contract's document of a session, in its order; messages are joined, not parsed.
+
+    ``name``: as the client called the session: stands in where the session itself has no scope.
+    ``no_data``: what the contract says where there is none: `{}` to a GET, null to a PUT.
+    """
+    fields = page.fields
+    used, until = percentages(tokens_of(page), window, empty=page.start == page.end)
+    updated_at = micros_text(page.updated_at)
+    rest = {
+        "memories": fields.get("memories") or [],
+        "data": no_data if fields.get("data") is None else fields["data"],
+        "context": fields.get("context"),
+        "user_id": page.key.user_id or name.user_id or None,
+        "tokens": fields.get("tokens") or 0,
+        "session_id": name.session_id,
+        "namespace": page.key.namespace or name.namespace or None,
+        "long_term_memory_strategy": fields.get("long_term_memory_strategy")
+        or {"strategy": "discrete", "config": {}},
+        "ttl_seconds": page.ttl_seconds,
+        "last_accessed": fields.get("last_accessed") or updated_at,
+        "created_at": micros_text(page.created_at),
+        "updated_at": updated_at,
+        "context_percentage_total_used": used,
+        "context_percentage_until_summarization": until,
+    }
+    return b'{"messages":' + page.view_json + b"," + orjson.dumps(rest)[1:]
+
+
+def page_document(page: Page) -> bytes:
+    """Return the document of a page of a transcript; messages as they are stored."""
+    rest = {
+        "start": page.start,
+        "end": page.end,
+        "first": page.first,
+        "next": page.next,
+        "version": str(page.version),
+    }
+    return b'{"messages":' + page.json + b"," + orjson.dumps(rest)[1:]
+
+
+def change_document(change: Change, key: SessionKey) -> dict[str, object]:
+    """Return the document of a change."""
+    return {
+        "session_id": key.session_id,
+        "namespace": key.namespace or None,
+        "user_id": key.user_id or None,
+        "start": change.start,
+        "end": change.end,
+        "first": change.first,
+        "next": change.next,
+        "token_count": change.token_count,
+        "version": str(change.version),
+    }
+
+
+def prompt_document(page: Page, query: str) -> dict[str, object]:
+    """Return the contract's prompt: the summary, the messages, the question."""
+    context = page.fields.get("context")
+    messages: Sequence[Mapping[str, str]] = orjson.loads(page.view_json)
+    prompt = [_said("system", f"## A summary of the conversation so far:\n{context}")] if context else []
+    for message in messages:
+        role = "user" if message["role"] == "user" else "assistant"
+        prompt.append(_said(role, message["content"]))
+    prompt.append(_said("user", query))
+    return {"messages": prompt, "long_term_memories": None}
+
+
+def tokens_of(page: Page) -> int:
+    """Return the tokens of the page's messages."""
+    counts = page.token_counts
+    return page.token_count if counts is None else sum(counts)
+
+
+def micros_text(micros: int) -> str:
+    """Return the contract's text of a time in microseconds since the epoch."""
+    return time_text(_EPOCH + timedelta(microseconds=micros))
+
+
+def _said(role: str, text: str) -> dict[str, object]:
+    content = {"type": "text", "text": text, "annotations": None, "_meta": None}
+    return {"role": role, "content": content}

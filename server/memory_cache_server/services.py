@@ -1,0 +1,45 @@
+"""What every request of one worker needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import orjson
+from fastapi import Request
+
+from memory_cache import SessionCache
+from memory_cache_server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """
+    The parts that handlers use.
+
+    Attributes:
+        cache: open for as long as the application runs.
+        settings: of this server.
+        fingerprint: changes with whatever may give other bytes for the same session: the
+            release, the token counter, settings.
+    """
+
+    cache: SessionCache
+    settings: Settings
+    fingerprint: str
+
+    def shape(self, route: str, query: Mapping[str, object]) -> str:
+        """Return a short text that is the same only for answers made in the same way."""
+        return digest(self.fingerprint, route, query)
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the application that a request came to."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+def digest(*parts: object) -> str:
+    """Return a short text that tells JSON values from others."""
+    text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
+    return blake2b(text, digest_size=6).hexdigest()
