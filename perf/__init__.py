@@ -1,0 +1,1 @@
+"""Measurements; every number in the README has its command here."""

@@ -1,0 +1,1 @@
+"""Microbenchmarks: the paths of the library, one at a time."""
