@@ -53,10 +53,10 @@ def checked(page: Page, consistency: Consistency) -> Page:
     Return the store's answer if it is what was asked for.
 
     Raises:
-        VersionLostError: it is not this version or a later one of its history.
+        VersionLostError: it is not this version or a later one of its history, or nothing at all.
     """
     wanted = consistency.version
-    if wanted is not None and page.header is not None and not page.header.holds(wanted):
+    if wanted is not None and (page.header is None or not page.header.holds(wanted)):
         raise VersionLostError("the store does not have this version")
     return page
 

@@ -30,8 +30,16 @@ class Block:
 
     @property
     def max_before(self) -> int:
-        """The largest created_at of all messages before this block, in microseconds."""
-        return int(self.sidecar.split(b"\n", 1)[0])
+        """
+        The largest created_at of all messages before this block, in microseconds.
+
+        Raises:
+            DamagedSessionError: the sidecar does not begin with a number.
+        """
+        try:
+            return int(self.sidecar.split(b"\n", 1)[0])
+        except ValueError as error:
+            raise DamagedSessionError("a block's sidecar cannot be read") from error
 
     def messages(self) -> list[StoredMessage]:
         """
@@ -48,7 +56,7 @@ class Block:
                 for body, line in zip(bodies, lines, strict=True)
             ]
         except ValueError as error:
-            raise DamagedSessionError(*error.args) from error
+            raise DamagedSessionError("a block's sidecar cannot be read") from error
 
 
 def block_of(seq: int) -> int:

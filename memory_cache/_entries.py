@@ -67,6 +67,7 @@ class Load:
     generation: int
     serial: int
     have: Have | None
+    fields: bytes
 
 
 BlockKey = tuple[SessionKey, str, int, int]
@@ -81,8 +82,10 @@ class Budget(LRUCache[SessionKey | BlockKey, Entry | Block]):
         self.suspects: dict[SessionKey, None] = {}
 
     def popitem(self) -> tuple[SessionKey | BlockKey, Entry | Block]:
-        if self.suspects:
-            key: SessionKey | BlockKey = next(iter(self.suspects))
+        # The one that is being weighed is a suspect, perhaps, and not in at this moment.
+        suspect = next((key for key in self.suspects if key in self), None)
+        if suspect is not None:
+            key: SessionKey | BlockKey = suspect
             value = self.pop(key)
         else:
             key, value = super().popitem()

@@ -9,7 +9,7 @@ standard library has other habits). Here each of these is an error.
 import json
 import math
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import orjson
@@ -80,9 +80,12 @@ def _parsed_int(digits: str) -> object:
 
 def _parsed_float(digits: str) -> object:
     number = float(digits)
-    if not math.isfinite(number) or Decimal(digits) != Decimal(repr(number)):
-        return _Fault("is a number that a double would lose")
-    return None
+    try:
+        if math.isfinite(number) and Decimal(digits) == Decimal(repr(number)):
+            return None
+    except InvalidOperation:  # an exponent of a score of digits
+        pass
+    return _Fault("is a number that a double would lose")
 
 
 def _parsed_object(pairs: list[tuple[str, object]]) -> object:
@@ -107,7 +110,7 @@ def _deeper(text: bytes, value: object, limit: int) -> bool:
     if text.count(b"{") + text.count(b"[") <= limit:
         return False
     level: list[object] = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [inner for outer in level for inner in _children(outer)]
         if not level:
             return False

@@ -131,7 +131,7 @@ class Listener:
         task.add_done_callback(self._fencing.discard)
 
     async def _fence(self, promise: asyncio.Future[None]) -> None:
-        nonce = secrets.token_hex(8)
+        nonce, generation = secrets.token_hex(8), self._near.generation
         heard = self._nonces[nonce] = asyncio.get_running_loop().create_future()
         try:
             if not self._near.connected:
@@ -143,9 +143,9 @@ class Listener:
                 self._near.lease.answered(nonce)
                 await heard
         except TimeoutError:
-            self._refuse(promise, StoreError("the fence did not come back"))
+            self._refuse(promise, generation, StoreError("the fence did not come back"))
         except MemoryCacheError as error:
-            self._refuse(promise, StoreError(str(error)))
+            self._refuse(promise, generation, StoreError(str(error)))
         else:
             promise.set_result(None)
         finally:
@@ -154,9 +154,10 @@ class Listener:
             if not promise.done():
                 promise.cancel()
 
-    def _refuse(self, promise: asyncio.Future[None], error: StoreError) -> None:
-        # Anything but a nonce and a right answer ends the generation (rule 4).
-        self._bus.drop(error.reason)
+    def _refuse(self, promise: asyncio.Future[None], generation: int, error: StoreError) -> None:
+        # Anything but a nonce and a right answer ends the generation (rule 4), and no later one.
+        if generation == self._near.generation:
+            self._bus.drop(error.reason)
         promise.set_exception(error)
         _seen(promise)
 

@@ -100,7 +100,7 @@ class NearCache:
         have = None
         if entry.header and entry.ring and entry.state is not State.LIVE:
             have = Have(entry.header, entry.ring.end)
-        return Load(entry, self.generation, entry.serial, have)
+        return Load(entry, self.generation, entry.serial, have, entry.fields)
 
     def land(self, load: Load, span: Span, sent_at: float, ask: Ask) -> Page | None:
         """
@@ -116,25 +116,29 @@ class NearCache:
         if self._live(entry):
             return None
         if not (current and entry.state is State.LOADING):
-            self._install(entry, span, sent_at)
+            self._install(load, span, sent_at)
         elif (fitting := replay(span.header, entry.kept)) is None:
-            self._install(entry, span, sent_at)
+            self._install(load, span, sent_at)
             self._step(entry, Event.MISSED, "missed")
         else:
-            self._install(entry, span, sent_at)
+            self._install(load, span, sent_at)
             self._step(entry, Event.LANDED)
             self._counters.fills += 1
             for delta in fitting:
-                self._apply(entry, delta)
-        entry.kept.clear()
+                self._apply(entry, delta, sent_at)
+        if entry.state is not State.LOADING:
+            # Else they are kept for a load that was begun after this one.
+            entry.kept.clear()
         page = page_of(entry, ask, Tier.STORE)
         self._weigh(entry)
         return page
 
     def failed(self, load: Load) -> None:
         """Note that the snapshot will not come."""
-        if load.generation == self.generation and load.serial == load.entry.serial:
-            self._step(load.entry, Event.FAILED, "failed")
+        entry = load.entry
+        current = load.generation == self.generation and load.serial == entry.serial
+        if current and self._held.get(entry.key) is entry:
+            self._step(entry, Event.FAILED, "failed")
 
     def gone(self, load: Load) -> None:
         """Note that the store has no such session: nothing is held of it (rule 8)."""
@@ -176,7 +180,8 @@ class NearCache:
             event = judge(entry.header, delta)
             effect = self._step(entry, event, "gap" if delta.carries else "edited")
             if effect is Effect.APPLY:
-                self._apply(entry, delta)
+                # What comes after a fence that has passed was executed after that was sent.
+                self._apply(entry, delta, self.lease.passed)
                 self._weigh(entry)
             elif effect is Effect.KEEP:
                 entry.kept.append(delta)
@@ -282,8 +287,9 @@ class NearCache:
                 self._wake(entry.key)
         return effect
 
-    def _install(self, entry: Entry, span: Span, sent_at: float) -> None:
+    def _install(self, load: Load, span: Span, sent_at: float) -> None:
         """Hold a snapshot: on top of what is held if it continues that, else in its place."""
+        entry = load.entry
         held, ring = entry.header, entry.ring
         extends = (
             held is not None
@@ -305,22 +311,21 @@ class NearCache:
         new = span.messages[ring.end - span.start :]
         ring.push(new, map(view, new))
         entry.header = span.header
-        if span.fields is not None:
-            entry.fields = span.fields
+        # Not sent: still what they were when the load was begun, which may not be held any more.
+        entry.fields = load.fields if span.fields is None else span.fields
         left = span.left_ms
         entry.deadline = float("inf") if left == FOREVER else sent_at + left / 1000
 
-    def _apply(self, entry: Entry, delta: Delta) -> None:
+    def _apply(self, entry: Entry, delta: Delta, executed_after: float) -> None:
         assert entry.ring is not None, "a delta applies to a ring"
         assert delta.messages is not None, "only a delta that carries its messages is next"
         entry.ring.push(delta.messages, map(view, delta.messages))
         entry.header = delta.header
         if delta.fields is not None:
             entry.fields = delta.fields
-        # It was executed after the last fence that has passed was sent, so the store's own
-        # deadline is not before this one.
+        # The store's own deadline is not before this one.
         left = delta.left_ms
-        entry.deadline = float("inf") if left == FOREVER else self.lease.passed + left / 1000
+        entry.deadline = float("inf") if left == FOREVER else executed_after + left / 1000
         self._counters.deltas += 1
 
     def _weigh(self, entry: Entry) -> None:
@@ -353,9 +358,11 @@ class NearCache:
             return
         later = []
         for wanted, future in waiting:
+            if future.done():
+                continue
             if num is not None and wanted > num:
                 later.append((wanted, future))
-            elif not future.done():
+            else:
                 future.set_result(None)
         if later:
             self._waiting[key] = later

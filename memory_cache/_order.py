@@ -17,8 +17,8 @@ def latest(
     tell, more must be read.
     """
     order = sorted(range(len(messages)), key=lambda at: messages[at].meta.created_at)
-    chosen = order[-count:]
-    if complete:
+    chosen = order[max(0, len(order) - count) :]
+    if complete or count == 0:
         return chosen
     if len(chosen) < count or messages[chosen[0]].meta.created_at < max_before:
         return None

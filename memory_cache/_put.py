@@ -65,8 +65,10 @@ class Putter:
         self, key: SessionKey, sent: Sequence[ContractMessage], fields: bytes, wish: Wish
     ) -> tuple[Change, Page]:
         """Make the session hold just these messages and fields."""
-        named = wish.operation_id is not None
-        print_ = fingerprint("put", orjson.dumps(sent), fields) if named else fingerprint("put")
+        print_ = fingerprint("put")
+        if wish.operation_id is not None:
+            body = orjson.dumps(list(map(tuple, sent)))  # it knows no named tuples
+            print_ = fingerprint("put", str(wish.ttl_ms), body, fields)
         for left in reversed(range(_TRIES)):
             try:
                 plan = await self._plan(key, sent, wish) if left else self._replace(sent, wish)

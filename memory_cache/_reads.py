@@ -91,7 +91,7 @@ class Reader:
         call = self._store.range(key, after=after, before=before, limit=limit)
         span = await _in_time(call, consistency)
         if span is None:
-            return Page.missing(key)
+            return checked(Page.missing(key), consistency)
         first, next_ = span.header.first, span.header.next
         if after is not None:
             start = min(max(after + 1, first), next_)
@@ -108,7 +108,7 @@ class Reader:
         for _ in range(_TRIES):
             span = await _in_time(self._store.tail(key, 1), consistency)
             if span is None:
-                return Page.missing(key)
+                return checked(Page.missing(key), consistency)
             numbers = range(block_of(span.header.first), block_of(span.start))
             blocks = await _in_time(self.sealed(key, span.header, numbers), consistency)
             if blocks is not None:
@@ -195,7 +195,10 @@ class Reader:
             return
         future = self._near.passed(key, header._replace(num=version.num, tag=version.tag))
         if future is not None:
-            await asyncio.wait([future], timeout=_HEDGE_SECONDS)
+            try:
+                await asyncio.wait([future], timeout=_HEDGE_SECONDS)
+            finally:
+                future.cancel()
 
     async def _fetch(self, key: SessionKey, ask: Ask) -> Page:
         load = self._near.begin(key)

@@ -344,7 +344,7 @@ class Session:
 
 
 def _wish(if_version: IfVersion, operation_id: str | None, ttl_ms: int | None) -> Wish:
-    if operation_id is not None and not 1 <= len(operation_id) <= MAX_OPERATION_ID:
+    if operation_id is not None and not _is_operation_id(operation_id):
         raise InvalidInputError("operation_id", f"must be 1 to {MAX_OPERATION_ID} characters")
     if if_version is None:
         return Wish(None, operation_id, ttl_ms)
@@ -355,6 +355,14 @@ def _wish(if_version: IfVersion, operation_id: str | None, ttl_ms: int | None) -
     except ValueError:
         raise InvalidInputError("if_version", "is not a version of ours") from None
     return Wish(Condition(version), operation_id, ttl_ms)
+
+
+def _is_operation_id(text: str) -> bool:
+    try:
+        text.encode()  # half of a surrogate pair is no character
+    except UnicodeEncodeError:
+        return False
+    return 1 <= len(text) <= MAX_OPERATION_ID
 
 
 def _ttl(seconds: int | None) -> int | None:

@@ -72,9 +72,9 @@ class Scribe:
         field = f"messages[{at}]"
         if not isinstance(sent, Mapping):
             raise InvalidInputError(field, "must be an object")
-        body = canonical(
-            sent if isinstance(sent, dict) else dict(sent), field, max_depth=self._max_depth
-        )
+        if not isinstance(sent, dict):
+            sent = dict(sent)  # orjson knows no other mapping
+        body = canonical(sent, field, max_depth=self._max_depth)
         ours = next(times)
         given = given_time(sent, ours)
         created_at = ours if given is None else given

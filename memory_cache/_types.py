@@ -48,7 +48,7 @@ class Version:
             ValueError: the text was not made by us.
         """
         inc, era, num, tag = text.split(".")
-        if not (num.isascii() and num.isdigit()) or not (inc and era and tag):
+        if not (text.isascii() and num.isdigit()) or not (inc and era and tag):
             raise ValueError
         return cls(inc, era, int(num), tag)
 

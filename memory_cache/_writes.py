@@ -128,25 +128,38 @@ class Writer:
         """Remove the last message and return it; None if there is none."""
         for _ in range(_TRIES):
             span = await self.store.tail(key, 1)
-            if span is None or not span.messages:
+            current = span.header.version if span else None
+            condition = wish.condition or Condition(current)
+            if condition.version != current:
+                span = None
+            if wish.operation_id is None and (span is None or not span.messages):
+                if condition.version != current:
+                    raise VersionMismatchError(str(current) if current else None)
                 return None
-            condition = wish.condition or Condition(span.header.version)
-            body = span.messages[-1].body
-            change = _without_last(span)
+            note = span.messages[-1].body if span and span.messages else b""
             try:
                 outcome = await self._sent(
                     key,
                     replace(wish, condition=condition),
                     fingerprint("pop"),
-                    lambda terms: self.store.rewrite(key, change, None, terms),  # noqa: B023  # awaited in this turn
-                    note=body,
+                    self._popping(key, span, condition),
+                    note=note,
                 )
             except VersionMismatchError:
                 if wish.condition is not None:
                     raise
             else:
-                return outcome.note
+                return outcome.note or None
         raise StoreError("the session changes too fast to be edited")
+
+    def _popping(self, key: SessionKey, span: Span | None, condition: Condition) -> Send:
+        """Return how a pop is sent; one that finds nothing has its operation recorded, too."""
+        if span is not None and span.messages:
+            change = _without_last(span)
+            return lambda terms: self.store.rewrite(key, change, None, terms)
+        if condition.version is None:
+            return lambda terms: self.store.delete(key, terms)
+        return lambda terms: self.store.append(key, (), None, replace(terms, create=False))
 
     async def set_fields(self, key: SessionKey, given: Mapping[str, object], wish: Wish) -> Change:
         """Replace the fields that are given, clear those given as None, leave the others."""

@@ -52,14 +52,17 @@ class Dialer:
             redis.RedisError, OSError, TimeoutError: nobody does.
             IncompatibleStoreError: the server is too old.
         """
-        connection = self._class(
-            **self._options,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=self._timeout,
-            health_check_interval=0,
-            client_name="memory-cache",
-        )
+        ours: dict[str, Any] = {
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            # Lane and fences watch the clock. Theirs would end idle connections, and their
+            # `wait_for` around a write can swallow a cancellation.
+            "socket_timeout": None,
+            "socket_connect_timeout": self._timeout,
+            "health_check_interval": 0,
+            "client_name": "memory-cache",
+        }
+        connection = self._class(**(self._options | ours))
         try:
             async with asyncio.timeout(2 * self._timeout):
                 await connection.connect()  # type: ignore[no-untyped-call] # untyped by its authors

@@ -1,19 +1,84 @@
-"""The ASGI application of one worker."""
+"""The ASGI application of one worker: the layers around the routes, and the cache beneath them."""
 
-import time
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
-from memory_cache_server.settings import Settings
+from memory_cache import CacheConfig, MemoryCacheError, open_cache, token_counter
+from memory_cache_server import routes_contract, routes_own
+from memory_cache_server.describe import with_bodies
+from memory_cache_server.errors import (
+    ErrorBoundary,
+    Problem,
+    answer_framework,
+    answer_library,
+    answer_problem,
+)
+from memory_cache_server.models import SUMMARIZATION_THRESHOLD
+from memory_cache_server.names import StrictNames
+from memory_cache_server.services import Services, digest
+from memory_cache_server.settings import ConfigurationError, Settings
+
+_log = logging.getLogger(__name__)
+
+# One per process: the file it reads is large, and the search for it may go over the network.
+_counter = functools.cache(token_counter)
 
 
-def create_app(settings: Settings) -> FastAPI:  # noqa: ARG001  no route needs a setting yet
-    """Make the application that a worker with these settings runs."""
-    app = FastAPI(title="memory-cache", docs_url=None, redoc_url=None)
+def create_app(settings: Settings) -> FastAPI:
+    """
+    Make the application that a worker with these settings runs.
 
-    @app.get("/v1/health")
-    async def health() -> dict[str, int]:
-        """Answer the time, in milliseconds since the epoch."""
-        return {"now": time.time_ns() // 1_000_000}
+    Its lifespan opens the cache, so it raises what `open_cache` does, and `ConfigurationError`
+    where no store is named.
+    """
 
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings.redis_url is None:
+            raise ConfigurationError("a worker needs redis_url: the store to use")
+        name, count_tokens = await asyncio.to_thread(_counter)
+        _log.info("tokens are counted by %s", name)
+        config = CacheConfig(
+            staleness_seconds=settings.staleness_seconds,
+            near_cache_bytes=settings.near_cache_bytes,
+            max_message_bytes=settings.max_message_bytes,
+            max_session_bytes=settings.max_session_bytes,
+            store_timeout_seconds=settings.store_timeout_seconds,
+            prefix=settings.prefix,
+            count_tokens=count_tokens,
+        )
+        async with open_cache(settings.redis_url, config=config) as cache:
+            fingerprint = digest(_release(), name, SUMMARIZATION_THRESHOLD)
+            app.state.services = Services(cache, settings, fingerprint)
+            yield
+
+    app = FastAPI(
+        title="memory-cache",
+        version=_release(),
+        description="Working memory for LLM agents.",
+        lifespan=lifespan,
+    )
+    app.openapi = with_bodies(app)  # type: ignore[method-assign]  # the framework's documented way
+    app.include_router(routes_contract.router)
+    app.include_router(routes_own.router)
+    app.add_exception_handler(Problem, answer_problem)
+    app.add_exception_handler(MemoryCacheError, answer_library)
+    app.add_exception_handler(HTTPException, answer_framework)
+    # Each is put around what is there already: the boundary is the outermost.
+    app.add_middleware(StrictNames)
+    app.add_middleware(ErrorBoundary)
     return app
+
+
+def _release() -> str:
+    try:
+        return version("memory-cache")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"

@@ -104,10 +104,14 @@ def reading_of(request: Request, shape: str, *, newest: bool) -> Reading:
         raise _wrong("memory-min-version", "is not a version of ours")
     directives = ",".join(request.headers.getlist("cache-control")).lower().split(",")
     no_cache = any(directive.strip() == "no-cache" for directive in directives)
-    return Reading(shape, frozenset(_tags(request, "if-none-match")), min_version, newest or no_cache)
+    return Reading(
+        shape, frozenset(_tags(request, "if-none-match")), min_version, newest or no_cache
+    )
 
 
-async def change_terms(request: Request, session: Session, *, may_create: bool = True) -> ChangeTerms:
+async def change_terms(
+    request: Request, session: Session, *, may_create: bool = True
+) -> ChangeTerms:
     """
     Return what the headers of a change ask for.
 
@@ -164,9 +168,8 @@ def _operation_id(request: Request) -> str | None:
         return None
     [key, *more] = given
     if more or not (1 <= len(key) <= LONGEST_OPERATION_ID and key.isascii() and key.isprintable()):
-        raise _wrong(
-            "idempotency-key", f"must be one, of 1 to {LONGEST_OPERATION_ID} printable ASCII characters"
-        )
+        rule = f"must be one, of 1 to {LONGEST_OPERATION_ID} printable ASCII characters"
+        raise _wrong("idempotency-key", rule)
     return key
 
 

@@ -1,6 +1,6 @@
 """From what clients of the contract send to what the library keeps."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ DEPRECATION_WARNING = (
     "messages[].created_at will become required in the next major version."
     " Please provide timestamps for all messages."
 )
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def checked_messages(messages: Iterable[Message], settings: Settings) -> list[ContractMessage]:
@@ -29,6 +31,7 @@ def checked_messages(messages: Iterable[Message], settings: Settings) -> list[Co
     for index, message in enumerate(messages):
         given = message.model_fields_set
         created_at = zoned(message.created_at) if "created_at" in given else None
+        persisted_at = message.persisted_at
         reason = _wrong_time(created_at, latest, settings)
         if reason:
             faults.append(fault("value_error", ["body", "messages", index], reason, error={}))
@@ -39,8 +42,8 @@ def checked_messages(messages: Iterable[Message], settings: Settings) -> list[Co
                 role=message.role,
                 content=message.content,
                 id=message.id if "id" in given else None,
-                created_at=created_at and time_text(created_at),
-                persisted_at=message.persisted_at and time_text(zoned(message.persisted_at)),
+                created_at=None if created_at is None else time_text(created_at),
+                persisted_at=None if persisted_at is None else time_text(zoned(persisted_at)),
                 extracted=message.discrete_memory_extracted,
             )
         )
@@ -58,16 +61,11 @@ def fields_of(body: PutSession | PatchSession) -> dict[str, Any]:
 
     Of a PUT all; of a PATCH those that were given, None for those to clear.
     """
-    kept: dict[str, Any] = body.model_dump(
-        mode="json",
-        include=_FIELDS,
-        exclude_unset=isinstance(body, PatchSession),
-        exclude=None,
-    )
-    if "memories" in kept and body.memories:
-        kept["memories"] = [memory.model_dump(mode="json") for memory in body.memories]
-    if isinstance(body, PutSession) and "last_accessed" not in body.model_fields_set:
-        del kept["last_accessed"]
+    given = body.model_fields_set
+    names = _FIELDS if isinstance(body, PutSession) else _FIELDS & given
+    # Not made up where it was not given, or equal PUTs would differ; readers get updated_at.
+    names -= {"last_accessed"} - given
+    kept: dict[str, Any] = body.model_dump(mode="json", include=set(names))
     return kept
 
 
@@ -76,14 +74,9 @@ def time_text(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-_FIELDS = {
-    "memories",
-    "data",
-    "context",
-    "tokens",
-    "long_term_memory_strategy",
-    "last_accessed",
-}
+_FIELDS = frozenset(
+    {"memories", "data", "context", "tokens", "long_term_memory_strategy", "last_accessed"}
+)
 
 
 def _wrong_time(created_at: datetime | None, latest: datetime, settings: Settings) -> str | None:
@@ -94,6 +87,8 @@ def _wrong_time(created_at: datetime | None, latest: datetime, settings: Setting
             "Value error, created_at is required for messages."
             " Please provide the timestamp when the message was created."
         )
+    if created_at < EARLIEST:
+        return f"Value error, created_at cannot be before {EARLIEST.date()}."
     if created_at > latest:
         seconds = settings.max_future_timestamp_seconds
         return f"Value error, created_at cannot be more than {seconds} seconds in the future."

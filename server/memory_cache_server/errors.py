@@ -191,7 +191,7 @@ class ErrorBoundary:
         except Exception as error:
             request_id = secrets.token_hex(8)
             where = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("request %s failed: %s\n%s", request_id, type(error).__name__, where)  # noqa: TRY400
+            _log.error("request %s failed: %s\n%s", request_id, type(error).__name__, where)
             if begun:
                 raise
             await _unexpected(scope, request_id)(scope, receive, send)
@@ -217,7 +217,7 @@ def _without_input(found: ErrorDetails, where: str) -> Fault:
     loc = (where, *found["loc"])
     if found["type"] == "extra_forbidden":
         loc = loc[:-1]  # the last part is a name that the client made up
-    ctx = {
+    ctx: dict[str, object] = {
         name: value if isinstance(value, str | int | float) else {}
         for name, value in found.get("ctx", {}).items()
     }

@@ -47,9 +47,7 @@ async def body(request: Request, model: type[M], max_bytes: int) -> M:
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
-    too_large = Problem(
-        413, "too_large", "Too large", f"The body is larger than {max_bytes} bytes"
-    )
+    too_large = Problem(413, "too_large", "Too large", f"The body is larger than {max_bytes} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
         raise too_large

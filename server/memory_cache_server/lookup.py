@@ -6,14 +6,14 @@ tried as the other (one client swaps them), and then the one session that has th
 was given of a scope. Which one that is, the store is asked each time.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from memory_cache import Page, Session, SessionCache, VersionLostError
 from memory_cache_server.conditional import Read, Reading
 
 
-async def candidates(cache: SessionCache, session: Session) -> AsyncIterator[Session]:
+async def candidates(cache: SessionCache, session: Session) -> AsyncGenerator[Session]:
     """Yield the sessions that a name may mean, first the one of just this name."""
     yield session
     namespace, user_id, session_id = session.key
@@ -32,18 +32,18 @@ async def find_page(cache: SessionCache, session: Session, reading: Reading, rea
     Return the page of the first candidate that exists; else one of no session.
 
     Raises:
-        VersionLostError: none exists, and the client insists on a version.
+        VersionLostError: the client insists on a version, and none has it.
     """
-    lost = None
+    lost = reading.min_version and VersionLostError("the session does not exist any more")
     async with aclosing(candidates(cache, session)) as sessions:
         async for candidate in sessions:
             try:
                 page = await reading.page(candidate, read)
             except VersionLostError as error:
-                lost = lost or error
+                lost = error
                 continue
             if page.exists:
                 return page
-    if lost is not None:
+    if lost:
         raise lost
     return Page.missing(session.key)

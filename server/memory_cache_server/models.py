@@ -52,13 +52,13 @@ WINDOWS: Final[Mapping[str, int]] = {
 """Tokens each model can read; the contract counts every message as if for one encoding."""
 
 _NAMES = [repr(name) for name in WINDOWS]
-_EXPECTED = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
+_EXPECTED = {"expected": f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"}
 
 
 def _known(name: object) -> str:
     if isinstance(name, str) and name in WINDOWS:
         return name
-    raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": _EXPECTED})
+    raise PydanticCustomError("literal_error", "Input should be {expected}", _EXPECTED)
 
 
 ModelName = Annotated[

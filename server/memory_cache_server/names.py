@@ -5,8 +5,7 @@ The usual decoding of URLs replaces what is not UTF-8, so that two names become 
 a URL is refused, before routing.
 """
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +15,13 @@ from memory_cache_server.errors import Problem, fault, invalid
 
 QUERY: Final = "memory_cache.query"
 """Where a request's scope has its query: the last value of each name."""
+
+
+class Scoped(Protocol):
+    """What has the scope of a session."""
+
+    namespace: str | None
+    user_id: str | None
 
 
 class StrictNames:
@@ -37,7 +43,7 @@ class StrictNames:
 def session_of(
     cache: SessionCache,
     session_id: str,
-    scope: Mapping[Literal["namespace", "user_id"], str | None],
+    scope: Scoped,
     *,
     id_in: tuple[str, ...] = ("path",),
     scope_in: tuple[str, ...] = ("query",),
@@ -49,7 +55,7 @@ def session_of(
         Problem: 422, saying which part of the name may not be one, and where it stood.
     """
     try:
-        return cache.session(session_id, **scope)
+        return cache.session(session_id, namespace=scope.namespace, user_id=scope.user_id)
     except InvalidNameError as error:
         where = id_in if error.field == "session_id" else scope_in
         raise invalid_name((*where, error.field), error.reason) from None

@@ -120,7 +120,9 @@ def prompt_document(page: Page, query: str) -> dict[str, object]:
     """Return the contract's prompt: the summary, the messages, the question."""
     context = page.fields.get("context")
     messages: Sequence[Mapping[str, str]] = orjson.loads(page.view_json)
-    prompt = [_said("system", f"## A summary of the conversation so far:\n{context}")] if context else []
+    prompt = []
+    if context:
+        prompt.append(_said("system", f"## A summary of the conversation so far:\n{context}"))
     for message in messages:
         role = "user" if message["role"] == "user" else "assistant"
         prompt.append(_said(role, message["content"]))

@@ -50,11 +50,6 @@ class ScopeQuery(BaseModel):
     namespace: str | None = None
     user_id: str | None = None
 
-    @property
-    def scope(self) -> dict[Literal["namespace", "user_id"], str | None]:
-        """The scope, as the library takes it."""
-        return {"namespace": self.namespace, "user_id": self.user_id}
-
 
 class ListQuery(ScopeQuery):
     """Which sessions to list."""
@@ -93,12 +88,12 @@ class PageQuery(ScopeQuery):
 
 
 class Message(BaseModel):
-    """One message of a transcript. What is left out and not null here is made by the server."""
+    """One message of a transcript; an id or a time that is left out is made by the server."""
 
     role: str
     content: str
     id: str = ""
-    created_at: datetime = datetime.min
+    created_at: datetime = Field(default_factory=_now)
     persisted_at: datetime | None = None
     discrete_memory_extracted: Extracted = "f"
 

@@ -1,10 +1,10 @@
 """What every request of one worker needs."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-import orjson
 from fastapi import Request
 
 from memory_cache import SessionCache
@@ -40,6 +40,6 @@ def services_of(request: Request) -> Services:
 
 
 def digest(*parts: object) -> str:
-    """Return a short text that tells JSON values from others."""
-    text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
-    return blake2b(text, digest_size=6).hexdigest()
+    """Return a short text that tells these JSON values from others."""
+    # Not orjson: a number in a query may have more than 64 bits.
+    return blake2b(json.dumps(parts).encode(), digest_size=6).hexdigest()

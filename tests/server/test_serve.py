@@ -84,6 +84,17 @@ def test_taken_port(tmp_path: Path) -> None:
     assert ended.stdout == ""
 
 
+def test_unreachable_store(tmp_path: Path) -> None:
+    """A store that is not there is a failure in words, exit 1, and no password is in them."""
+    url = "redis://:secret@127.0.0.1:1"
+    ended = run("serve", "--port", "0", "--redis-url", url, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.splitlines()[-1].startswith("memory-cache: StoreError: ")
+    assert "secret" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def begin_put(server: ServerProcess, body: bytes) -> socket.socket:
     """Send the head of a PUT and half its body, and wait until the application reads it."""
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
@@ -186,11 +197,15 @@ def test_parent_killed(data_dir: Path) -> None:
         assert not alive(second.valkeys()[0])
 
 
-def test_valkey_killed(data_dir: Path) -> None:
+@pytest.mark.parametrize("durability", ["always", "everysec"])
+def test_valkey_killed(data_dir: Path, durability: str) -> None:
     """After `kill -9` of Valkey another one serves the same data, without a restart of ours."""
-    with serve(data_dir) as server:
+    with serve(data_dir, "--durability", durability) as server:
         with store(data_dir) as client:
             client.set(KEY, VALUE)
+            if durability == "everysec":
+                # It holds writes back in memory while a sync runs, for two seconds at most.
+                assert client.execute_command("WAITAOF", 1, 0, 10_000) == [1, 0]
         os.kill(server.valkeys()[0], signal.SIGKILL)
         wait_for(lambda: len(server.valkeys()) == 2, "another Valkey")
         with store(data_dir) as client:

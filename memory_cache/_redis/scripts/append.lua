@@ -1,11 +1,11 @@
 -- Adds messages at the end (none is fine), and replaces the fields if they are given.
 -- ARGV  15 count   16 bytes added   17 tokens added   18.. sidecar lines, then bodies
 
-local reply, before = check()
+local reply, h = check()
 if reply then
   return reply
 end
-local h = advance(before)
+h = advance(h)
 local count, from = tonumber(ARGV[15]), h.next
 h.size, h.tokens, h.next = h.size + tonumber(ARGV[16]), h.tokens + tonumber(ARGV[17]), from + count
 if h.size > tonumber(ARGV[11]) then
@@ -37,8 +37,8 @@ while at < h.next do
   if stop == (block + 1) * BLOCK then
     local parts, fields = {}, {}
     for seq = begin, at - 1 do
-      fields[#fields + 1] = 'm' .. text(seq)
-      gone[#gone + 1] = 'm' .. text(seq)
+      fields[#fields + 1] = 'm' .. seq
+      gone[#gone + 1] = 'm' .. seq
     end
     if #fields > 0 then
       parts = redis.call('HMGET', key, unpack(fields))
@@ -58,7 +58,7 @@ while at < h.next do
     end
   else
     for seq = at, stop - 1 do
-      put('m' .. text(seq), bodies[seq - from + 1])
+      put('m' .. seq, bodies[seq - from + 1])
     end
   end
   for seq = at, stop - 1 do
@@ -70,12 +70,12 @@ end
 if ARGV[12] == '1' then
   put('f', ARGV[13])
 end
-local line, ends = format(h), deadline(h, before)
+local line, ends = format(h), deadline(h)
 put('h', line)
-publish('A', before, ends, line, lines, bodies)
+publish('A', ends, line, lines, bodies)
 if #gone > 0 then
   redis.call('HDEL', key, unpack(gone))
 end
 sliced('HSET', pairs_)
-expire(ends, before)
+expire(ends)
 return finish(line, from, h.next)

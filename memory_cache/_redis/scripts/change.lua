@@ -18,7 +18,7 @@
 local key, record = KEYS[1], KEYS[2]
 local BLOCK, SLICE = 64, 1000
 
--- Lua prints a large number with an exponent.
+-- Lua prints a number from 1e14 on with an exponent: times in microseconds, no other of ours.
 local function text(number)
   return string.format('%.0f', number)
 end
@@ -40,8 +40,8 @@ end
 
 local function format(h)
   return table.concat({
-    '1', h.inc, text(h.num), h.tag, text(h.first), text(h.next), text(h.edits), text(h.size),
-    text(h.tokens), text(h.newest), h.updated, h.created, text(h.ttl), text(h.fields_num), h.eras,
+    '1', h.inc, h.num, h.tag, h.first, h.next, h.edits, h.size, h.tokens, text(h.newest),
+    h.updated, h.created, h.ttl, h.fields_num, h.eras,
   }, ' ')
 end
 
@@ -55,7 +55,7 @@ local NOW_MS = tonumber(TIME[1]) * 1000 + math.floor(tonumber(TIME[2]) / 1000)
 local function reign(eras, num)
   local era = string.sub(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)'), 1, 10)
   if eras == '' then
-    return era .. ':' .. text(num)
+    return era .. ':' .. num
   end
   if string.match(eras, '(%x+):%d+$') == era then
     return eras
@@ -63,14 +63,14 @@ local function reign(eras, num)
   while #eras > 1000 do
     eras = string.gsub(eras, '^[^,]*,', '')
   end
-  return eras .. ',' .. era .. ':' .. text(num)
+  return eras .. ',' .. era .. ':' .. num
 end
 
 local function answer(status, line)
   return {status, ARGV[3], line or '', '0', '0', ''}
 end
 
--- Returns a reply that ends the script, or nil and the header as it was (nil: no session).
+-- Returns a reply that ends the script, or nil and the header (nil: there is no session).
 local function check()
   local done = redis.call('GET', record)
   if done then
@@ -81,26 +81,32 @@ local function check()
     return {'replayed', ARGV[3], line, from, to, note}
   end
   local line = redis.call('HGET', key, 'h')
-  local before = line and parse(line) or nil
-  if not before and (line or redis.call('EXISTS', key) == 1) then
+  local h = line and parse(line) or nil
+  if not h and (line or redis.call('EXISTS', key) == 1) then
     return redis.error_reply('MC_DAMAGED header')
   end
   local wanted = ARGV[6]
   if wanted ~= '' then
-    local is = before and (before.inc .. ' ' .. text(before.num) .. ' ' .. before.tag) or 'absent'
+    local is = h and (h.inc .. ' ' .. h.num .. ' ' .. h.tag) or 'absent'
     if is ~= wanted then
       return answer('mismatch', line)
     end
   end
-  if not before and ARGV[8] == '0' then
+  if not h and ARGV[8] == '0' then
     return answer('missing')
   end
-  return nil, before
+  return nil, h
 end
 
--- The header after the change, before what is the change's own is put in.
-local function advance(before)
-  local h = before and parse(format(before)) or {
+-- The tag of the version before; set by advance.
+local previous = '-'
+
+-- Makes it the header after the change, but for what is the change's own.
+local function advance(h)
+  if h then
+    previous = h.tag
+  end
+  h = h or {
     inc = ARGV[9], num = 0, first = 0, next = 0, edits = 0, size = 0, tokens = 0, newest = 0,
     created = NOW, ttl = 0, fields_num = 0, eras = '',
   }
@@ -118,21 +124,21 @@ local function advance(before)
 end
 
 -- The deadline after the change, in ms since the epoch; -1: none.
-local function deadline(h, before)
+local function deadline(h)
   if h.ttl > 0 then
     return NOW_MS + h.ttl
   end
-  if before and ARGV[7] ~= '0' then
+  if previous ~= '-' and ARGV[7] ~= '0' then
     return redis.call('PEXPIRETIME', key)
   end
   return -1
 end
 
 local function left(at)
-  return at < 0 and '-1' or text(math.max(0, at - NOW_MS))
+  return at < 0 and -1 or math.max(0, at - NOW_MS)
 end
 
-local function publish(kind, before, at, line, lines, bodies)
+local function publish(kind, at, line, lines, bodies)
   local count, fields = 0, ARGV[12] == '1'
   local size = fields and #ARGV[13] or 0
   for i = 1, #bodies do
@@ -147,7 +153,7 @@ local function publish(kind, before, at, line, lines, bodies)
   else
     fields = false
   end
-  parts[1] = table.concat({kind, before and before.tag or '-', left(at), text(count), fields and '1' or '0'}, ' ')
+  parts[1] = table.concat({kind, previous, left(at), count, fields and '1' or '0'}, ' ')
   parts[2] = line
   if fields then
     parts[3] = ARGV[13]
@@ -166,15 +172,15 @@ local function sliced(command, list)
 end
 
 local function finish(line, from, to)
-  local result = table.concat({ARGV[4], text(from), text(to), line}, ' ')
+  local result = table.concat({ARGV[4], from, to, line}, ' ')
   redis.call('SET', record, result .. '\n' .. ARGV[14], 'PX', ARGV[5])
-  return {'done', ARGV[3], line, text(from), text(to), ARGV[14]}
+  return {'done', ARGV[3], line, tostring(from), tostring(to), ARGV[14]}
 end
 
-local function expire(at, before)
+local function expire(at)
   if at >= 0 then
-    redis.call('PEXPIREAT', key, text(at))
-  elseif before then
+    redis.call('PEXPIREAT', key, at)
+  elseif ARGV[7] == '0' then
     redis.call('PERSIST', key)
   end
 end

@@ -3,14 +3,15 @@
 --       20 largest created_at   21 start   22 end   23 '1': KEYS[3] holds the messages
 --       24 count of fields to remove, those, then pairs to write
 
-local reply, before = check()
+local reply, h = check()
 if reply then
   return reply
 end
-local h = advance(before)
+local edits = h and h.edits + 1 or 0
+h = advance(h)
+h.edits = edits
 h.first, h.next, h.size = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
 h.tokens, h.newest = tonumber(ARGV[19]), tonumber(ARGV[20])
-h.edits = before and h.edits + 1 or 0
 local whole, staged = ARGV[15] == '1', ARGV[23] == '1'
 if staged and redis.call('EXISTS', KEYS[3]) == 0 then
   return redis.error_reply('MC_STAGED the staged record expired')
@@ -25,8 +26,8 @@ for i = at + 1, #ARGV do
   pairs_[#pairs_ + 1] = ARGV[i]
 end
 
-local line, ends = format(h), deadline(h, before)
-publish('C', before, ends, line, {}, {})
+local line, ends = format(h), deadline(h)
+publish('C', ends, line, {}, {})
 if whole then
   redis.call('UNLINK', key)
 end
@@ -37,5 +38,5 @@ end
 sliced('HDEL', gone)
 sliced('HSET', pairs_)
 redis.call('HSET', key, 'h', line, 'f', fields)
-expire(ends, before)
+expire(ends)
 return finish(line, tonumber(ARGV[21]), tonumber(ARGV[22]))
