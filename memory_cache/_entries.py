@@ -19,10 +19,18 @@ ENTRY_COST: Final = 2048
 """Bytes charged for an entry beside its messages and fields."""
 
 
+class Ask(NamedTuple):
+    """Which messages of a session a read is about: the newest ``count``."""
+
+    messages: int
+    by_created_at: bool = False
+
+
 class Entry:
     """One hot session: what is held of it, and what is known of that."""
 
     __slots__ = (
+        "answered",
         "deadline",
         "fields",
         "generation",
@@ -45,18 +53,13 @@ class Entry:
         self.ring: Ring | None = None
         self.deadline = float("inf")
         self.kept: list[Delta] = []
+        # The last page given out. It is right for as long as it has this very header.
+        self.answered: tuple[Ask, Page] | None = None
 
     @property
     def cost(self) -> int:
         """Bytes charged to the budget."""
         return ENTRY_COST + len(self.fields) + (self.ring.cost if self.ring else 0)
-
-
-class Ask(NamedTuple):
-    """Which messages of a session a read is about: the newest ``count``."""
-
-    messages: int
-    by_created_at: bool = False
 
 
 @dataclass(frozen=True, slots=True)

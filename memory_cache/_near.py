@@ -61,7 +61,13 @@ class NearCache:
             return None
         if not self.lease.holds(now):
             return None
-        return page_of(entry, ask, Tier.NEAR)
+        if entry.answered is not None:
+            asked, page = entry.answered
+            if page.header is entry.header and asked == ask:
+                return page
+        found = page_of(entry, ask, Tier.NEAR)
+        entry.answered = None if found is None else (ask, found)
+        return found
 
     def live(self, key: SessionKey) -> bool:
         """Whether it would answer for this session, given a lease."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Coroutine
 from typing import Final
 
 from cachetools import TTLCache
@@ -22,7 +23,7 @@ class Presence:
         """Enter a session that is in use once in ``touch_seconds``."""
         self._store = store
         self._clock = clock
-        self._entered: TTLCache[SessionKey, str] = TTLCache(
+        self._entered: TTLCache[SessionKey, tuple[str, int]] = TTLCache(
             _MOST_KNOWN, touch_seconds, timer=clock.now
         )
         self._touching: set[asyncio.Task[None]] = set()
@@ -42,28 +43,36 @@ class Presence:
 
         A session that was just made is entered again: somebody who met the entry before the
         session was there may have removed it. Of any other the activity is noted, at most once
-        in a while for one incarnation, and nobody waits.
+        in a while for one incarnation and time to live, and nobody waits.
         """
-        if self._entered.get(key) == after.inc:
+        now = (after.inc, after.ttl_ms)
+        if self._entered.get(key) == now:
             return
-        self._entered[key] = after.inc
+        self._entered[key] = now
+        touch = self._noted(key, self.enter(key, after.ttl_ms))
         if after.num == 1:
-            await self.enter(key, after.ttl_ms)
-            return
-        task = asyncio.get_running_loop().create_task(self._touch(key, after.ttl_ms))
-        self._touching.add(task)
-        task.add_done_callback(self._touching.discard)
+            await touch
+        else:
+            self._later(touch)
 
-    def forget(self, key: SessionKey) -> None:
-        """Note that the session was deleted."""
+    def deleted(self, key: SessionKey) -> None:
+        """Note that the session is gone: its entries are met, and so removed, and nobody waits."""
         self._entered.pop(key, None)
+        self._later(self._noted(key, self._store.find(key.session_id, key.namespace, key.user_id)))
 
     async def settle(self) -> None:
         """Wait for what is under way."""
         await asyncio.gather(*self._touching)
 
-    async def _touch(self, key: SessionKey, ttl_ms: int) -> None:
+    def _later(self, call: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(call)
+        self._touching.add(task)
+        task.add_done_callback(self._touching.discard)
+
+    async def _noted(self, key: SessionKey, call: Awaitable[object]) -> None:
+        """Await a call to the index; the change that it follows is made, whatever becomes of it."""
         try:
-            await self.enter(key, ttl_ms)
+            await call
         except MemoryCacheError as error:
-            _log.info("index: a session's activity was not noted (%s)", error)
+            self._entered.pop(key, None)
+            _log.info("index: a change of a session was not noted (%s)", error)

@@ -61,7 +61,7 @@ class Reader:
 
     def peek(self, key: SessionKey, ask: Ask) -> Page | None:
         """Return what the near cache may answer at this moment, without waiting."""
-        page = self._near.answer(key, ask, self._clock.now())
+        page = self._peek(key, ask)
         self._counters.hits += page is not None
         return page
 
@@ -69,6 +69,7 @@ class Reader:
         """Return the newest messages."""
         page = await self._from_near(key, ask, consistency)
         if page is not None:
+            self._counters.hits += 1
             return page
         self._counters.misses += 1
         if consistency is BOUNDED:
@@ -165,16 +166,19 @@ class Reader:
         """Let no read join a call that began before a change of ours."""
         self._flights.forget(key)
 
+    def _peek(self, key: SessionKey, ask: Ask) -> Page | None:
+        return self._near.answer(key, ask, self._clock.now())
+
     async def _from_near(self, key: SessionKey, ask: Ask, consistency: Consistency) -> Page | None:
         if consistency.guarantee is Guarantee.NEWEST:
-            return self.peek(key, ask) if await self._fenced(key) else None
-        page = self.peek(key, ask)
+            return self._peek(key, ask) if await self._fenced(key) else None
+        page = self._peek(key, ask)
         if page is None and await self._fenced(key):
             # Only the lease had lapsed: one fence puts that right for all sessions.
-            page = self.peek(key, ask)
+            page = self._peek(key, ask)
         if page is not None and consistency.version is not None and not _holds(page, consistency):
             await self._arrival(key, page, consistency)
-            page = self.peek(key, ask)
+            page = self._peek(key, ask)
             return page if page is not None and _holds(page, consistency) else None
         return page
 

@@ -189,7 +189,7 @@ class Writer:
         outcome = await self._sent(
             key, wish, fingerprint("delete"), lambda terms: self.store.delete(key, terms)
         )
-        self._presence.forget(key)
+        self._presence.deleted(key)
         return _change(outcome)
 
     @property

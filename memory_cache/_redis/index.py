@@ -21,6 +21,9 @@ _PURGE: Final = 500
 """Expired entries removed by one listing of many; the next goes on."""
 
 _ROUNDS: Final = 8
+_MOST_MET: Final = 4096
+"""Entries looked at in one round, should most of them be stale."""
+
 _GONE: Final = -2
 
 _Entry = tuple[str, bytes]
@@ -54,14 +57,17 @@ class Index:
         await self._purge_expired(scope)
         command = "ZREVRANGE" if newest_first else "ZRANGE"
         name = self._keys.active(scope)
+        size = limit
         for _ in range(_ROUNDS):
             total, found = await self._all(
-                [("ZCARD", name), (command, name, offset, offset + limit - 1, "WITHSCORES")]
+                [("ZCARD", name), (command, name, offset, offset + size - 1, "WITHSCORES")]
             )
-            alive, stale = await self._sorted_out(_entries(found))
-            if not stale:
+            entries = _entries(found)
+            alive, stale = await self._sorted_out(entries)
+            if len(alive) >= limit or len(entries) < size:
                 break
-        return alive, total
+            size = min(2 * size, _MOST_MET)
+        return alive[:limit], total - len(stale)
 
     async def find(self, session_id: str, namespace: str, user_id: str) -> list[SessionKey]:
         """Return the sessions with this id whose scope is the given one, where it is given."""

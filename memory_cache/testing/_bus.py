@@ -1,11 +1,16 @@
 """One worker's bus, and what may happen to what is on its way."""
 
+import asyncio
+from typing import Final
+
 from memory_cache._errors import StoreError
 from memory_cache._ports import BusHandler, FenceReply
 from memory_cache._types import SessionKey
 from memory_cache.testing._gates import Gates
 from memory_cache.testing._link import Faults, Link
 from memory_cache.testing._server import InMemoryServer
+
+_BACKOFF_SECONDS: Final = 0.02
 
 
 class InMemoryBus:
@@ -30,7 +35,11 @@ class InMemoryBus:
     async def run(self, handler: BusHandler) -> None:
         """Connect, tell, reconnect; see the port. Passes the gate ``connect``."""
         while True:
-            await self._gates.reach("connect")
+            try:
+                await self._gates.reach("connect")
+            except StoreError:
+                await asyncio.sleep(_BACKOFF_SECONDS)
+                continue
             link = Link(self._server.node, self._server.replid, self._faults)
             self._faults.kept_back.clear()
             self._link, self._handler = link, handler
@@ -113,6 +122,13 @@ class InMemoryBus:
     def swap_next(self) -> None:
         """Deliver the next message after the one that follows it."""
         self._faults.swap = True
+
+    def heal(self) -> None:
+        """Let nothing more happen to messages; one that was kept back is lost."""
+        self._faults.lose = self._faults.double = 0
+        self._faults.swap = False
+        self._faults.kept_back.clear()
+        self.release()
 
 
 def _doubt(link: Link, reply: FenceReply) -> str | None:

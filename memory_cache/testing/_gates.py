@@ -48,6 +48,10 @@ class Gates:
         """Let the next call that comes to ``point`` fail there."""
         self._traps[point].append(error)
 
+    def clear(self) -> None:
+        """Disarm what no call has come to yet."""
+        self._traps.clear()
+
     async def reach(self, point: str) -> None:
         """Come to a point; every call is some turns of the loop away from the server."""
         await asyncio.sleep(0)
@@ -76,13 +80,15 @@ class Gate:
         return self._opened.done()
 
     def open(self, error: Exception | None = None) -> None:
-        """Let the call go on, or fail where it stands."""
+        """Let the call go on, or fail where it stands; without a call nobody fails."""
         if self.is_open:
             return
-        if error is None:
-            self._opened.set_result(None)
-        elif self.arrived.done():
+        if error is not None and self.arrived.done():
             self._opened.set_exception(error)
+            # Seen, should the caller be gone.
+            self._opened.exception()
+        else:
+            self._opened.set_result(None)
 
     async def wait(self) -> None:
         """Arrive, and wait until it is opened."""

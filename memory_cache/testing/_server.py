@@ -58,7 +58,9 @@ class InMemoryServer:
         self._records: dict[SessionKey, Record] = {}
         self._operations: dict[tuple[SessionKey, str], _Done] = {}
         self._undo: list[_Undo] = []
-        self._history: defaultdict[SessionKey, list[Moment]] = defaultdict(list)
+        self._history: defaultdict[SessionKey, list[Moment]] = defaultdict(
+            lambda: [Moment(0, None)]
+        )
 
     # What may happen to it
 
@@ -109,7 +111,11 @@ class InMemoryServer:
         return record
 
     def history(self, key: SessionKey) -> Sequence[Moment]:
-        """Return everything a session has been, in order, lost changes and their loss included."""
+        """
+        Return everything a session has been, in order; at first it is not there.
+
+        What a failover lost stays in it, followed by what the session was afterwards.
+        """
         self.record(key)
         return self._history[key]
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from memory_cache import Consistency, Page, Session, VersionMismatchError
+from memory_cache import Consistency, InvalidNameError, Page, Session, VersionMismatchError
 from memory_cache_server import inputs
 from memory_cache_server.conditional import change_terms, reading_of, wants_minimal
 from memory_cache_server.contract_input import DEPRECATION_WARNING, checked_messages, fields_of
@@ -27,7 +27,7 @@ from memory_cache_server.documents import (
 from memory_cache_server.errors import Problem, not_found
 from memory_cache_server.lookup import candidates, find_page
 from memory_cache_server.models import window_of
-from memory_cache_server.names import session_of
+from memory_cache_server.names import invalid_name, session_of
 from memory_cache_server.rendering import (
     bytes_response,
     change_document,
@@ -70,13 +70,16 @@ async def health() -> Response:
 async def list_sessions(request: Request) -> Response:
     """List the ids of sessions, those least recently active first."""
     asked = inputs.query(request, ListQuery)
-    listed = await services_of(request).cache.list_sessions(
-        namespace=asked.namespace,
-        user_id=asked.user_id,
-        limit=asked.limit,
-        offset=min(asked.offset, FURTHEST_OFFSET),
-        newest_first=False,
-    )
+    try:
+        listed = await services_of(request).cache.list_sessions(
+            namespace=asked.namespace,
+            user_id=asked.user_id,
+            limit=asked.limit,
+            offset=min(asked.offset, FURTHEST_OFFSET),
+            newest_first=False,
+        )
+    except InvalidNameError as error:
+        raise invalid_name(("query", error.field), error.reason) from None
     ids = [key.session_id for key in listed.sessions]
     return json_response({"sessions": ids, "total": listed.total})
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory_cache import MemoryCacheError
 from memory_cache_server import logs
-from memory_cache_server.app import create_app
+from memory_cache_server.app import create_server
 from memory_cache_server.settings import Settings
 
 COULD_NOT_START = 3
@@ -85,7 +85,7 @@ def main() -> int:
     logs.configure(order.settings.log_level)
     failure: Exception | None = None
     try:
-        application = _Application(create_app(order.settings))
+        application = _Application(create_server(order.settings))
         server = _Server(_configuration(application, order.settings), channel)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(server, order.listener))

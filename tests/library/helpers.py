@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-
 from memory_cache import Page, Session, Tier
 from support.valkey import ValkeyServer
 
@@ -77,8 +76,6 @@ def record_of(server: ValkeyServer, session_id: str) -> str:
         [key] = client.keys(f"*{session_id}}}")
     name: str = key.decode()
     return name
-
-
 
 
 def _lines(chunks: Sequence[bytes]) -> list[bytes]:

@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,8 @@ from memory_cache import (
     Version,
     VersionMismatchError,
 )
+
+Changing = Callable[[Session, Version | str | None], Awaitable[object]]
 
 LENGTHS = [1, 2, 63, 64, 65, 128, 129]
 
@@ -75,12 +79,16 @@ async def test_replace_makes_the_session(chat: Session) -> None:
 async def test_iteration_sees_an_edit(chat: Session) -> None:
     """An edit of the transcript ends an iteration with an error rather than with a mix."""
     await chat.append(several(0, 64 * 40))
-    seen = []
-    with pytest.raises(TranscriptEditedError):
+    seen: list[dict[str, Any]] = []
+
+    async def read() -> None:
         async for message in chat:
             if not seen:
                 await chat.pop()
             seen.append(message)
+
+    with pytest.raises(TranscriptEditedError):
+        await read()
     assert seen == several(0, len(seen))
 
 
@@ -152,11 +160,11 @@ async def _delete(chat: Session, version: Version | str | None) -> Change:
     return await chat.delete(if_version=version)
 
 
-CHANGES = [_append, _replace, _set_fields, _put, _pop, _delete]
+CHANGES: list[Changing] = [_append, _replace, _set_fields, _put, _pop, _delete]
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_if_version(chat: Session, change: type[_append]) -> None:
+async def test_if_version(chat: Session, change: Changing) -> None:
     """A change under a version is made if that is current, and otherwise nothing happens."""
     old = (await chat.append(said(0))).version
     new = (await chat.append(said(1))).version
@@ -174,7 +182,7 @@ async def test_if_version(chat: Session, change: type[_append]) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_if_version_of_no_session(chat: Session, change: type[_append]) -> None:
+async def test_if_version_of_no_session(chat: Session, change: Changing) -> None:
     """No session is at any version: nothing is made, popped or deleted under one."""
     for wrong in ("a.b.1.c", Version("a", "b", 1, "c")):
         with pytest.raises(VersionMismatchError) as caught:

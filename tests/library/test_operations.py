@@ -131,9 +131,7 @@ async def test_ids_are_of_one_session(cache: SessionCache) -> None:
 async def test_same_id_at_the_same_time(chat: Session) -> None:
     """Of many equal changes under one id at the same time one is made, and all agree on it."""
     await heat_with_one(chat)
-    changes = await asyncio.gather(
-        *(chat.append(said(1), operation_id="op") for _ in range(10))
-    )
+    changes = await asyncio.gather(*(chat.append(said(1), operation_id="op") for _ in range(10)))
     assert sum(not change.replayed for change in changes) == 1
     assert len({change.version for change in changes}) == 1
     await check(chat, several(0, 2))

@@ -1,7 +1,9 @@
+from typing import Any
+
 import pytest
 
-from memory_cache import InvalidInputError, Session, SessionCache, Tier, at_least
 from library.helpers import check, heat, said, several
+from memory_cache import InvalidInputError, Session, SessionCache, Tier, at_least
 
 LENGTHS = [1, 2, 63, 64, 65, 127, 128, 129, 200]
 
@@ -19,7 +21,7 @@ async def test_every_read_agrees(chat: Session, length: int) -> None:
 async def test_every_read_agrees_on_any_server(any_cache: SessionCache) -> None:
     """Valkey and Redis alike keep a transcript that is appended to in pieces."""
     chat = any_cache.session("chat")
-    want = []
+    want: list[dict[str, Any]] = []
     for size in (1, 0, 62, 1, 1, 64, 3, 130):
         new = several(len(want), len(want) + size)
         change = await chat.append(new)
@@ -69,25 +71,31 @@ async def test_missing_session_reads_as_empty(chat: Session) -> None:
     assert not (await chat.recent(1)).exists
 
 
-async def test_pages(chat: Session) -> None:
+@pytest.mark.parametrize(
+    ("bounds", "start", "end"),
+    [
+        ((70, None, 10), 60, 70),
+        ((5, None, 10), 0, 5),
+        ((0, None, 50), 0, 0),
+        ((10**9, None, 3), 197, 200),
+        ((None, 126, 3), 127, 130),
+        ((None, -1, 2), 0, 2),
+        ((None, 198, 50), 199, 200),
+        ((None, 199, 50), 200, 200),
+        ((None, 10**9, 50), 200, 200),
+        ((None, None, 7), 193, 200),
+    ],
+)
+async def test_pages(
+    chat: Session, bounds: tuple[int | None, int | None, int], start: int, end: int
+) -> None:
     """A page ends before, or begins after, the seq that is given, and tells where it is."""
     await chat.append(several(0, 200))
-    for bounds, start, end in (
-        ({"before": 70, "limit": 10}, 60, 70),
-        ({"before": 5, "limit": 10}, 0, 5),
-        ({"before": 0}, 0, 0),
-        ({"before": 10**9, "limit": 3}, 197, 200),
-        ({"after": 126, "limit": 3}, 127, 130),
-        ({"after": -1, "limit": 2}, 0, 2),
-        ({"after": 198}, 199, 200),
-        ({"after": 199}, 200, 200),
-        ({"after": 10**9}, 200, 200),
-        ({"limit": 7}, 193, 200),
-    ):
-        page = await chat.page(**bounds)
-        assert (page.start, page.end) == (start, end), bounds
-        assert page.messages == several(start, end), bounds
-        assert page.next == 200
+    before, after, limit = bounds
+    page = await chat.page(before=before, after=after, limit=limit)
+    assert (page.start, page.end) == (start, end)
+    assert page.messages == several(start, end)
+    assert page.next == 200
 
 
 async def test_numbers_out_of_range(chat: Session) -> None:
@@ -154,7 +162,7 @@ async def test_window_of_an_empty_session(chat: Session) -> None:
 async def test_iteration_is_of_one_version(chat: Session) -> None:
     """Messages appended while one iterates are not in it; those that were there all are."""
     await chat.append(several(0, 300))
-    seen = []
+    seen: list[dict[str, Any]] = []
     async for message in chat:
         if len(seen) == 10:
             await chat.append(several(300, 400))

@@ -1,4 +1,5 @@
 import logging
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -201,11 +202,12 @@ async def test_names_are_exact(http: httpx.AsyncClient) -> None:
 
 async def test_one_scope_is_tried_as_the_other(http: httpx.AsyncClient) -> None:
     """Only user_id or only namespace given: on a miss the value is tried as the other."""
-    await put(http, "a", namespace="x")
-    document = (await http.get(SESSION, params={"user_id": "x"})).json()
-    assert (document["namespace"], document["user_id"]) == ("x", "x")
-    assert (await http.delete(SESSION, params={"user_id": "x"})).json() == {"status": "ok"}
-    assert (await http.get(SESSION, params={"namespace": "x"})).status_code == 404
+    for given, other in [("namespace", "user_id"), ("user_id", "namespace")]:
+        await put(http, "a", **{given: "x"})
+        document = (await http.get(SESSION, params={other: "x"})).json()
+        assert (document["namespace"], document["user_id"]) == ("x", "x")
+        assert (await http.delete(SESSION, params={other: "x"})).json() == {"status": "ok"}
+        assert (await http.get(SESSION, params={given: "x"})).status_code == 404
 
 
 async def test_delete_is_always_ok(http: httpx.AsyncClient) -> None:
@@ -236,6 +238,8 @@ async def test_list(http: httpx.AsyncClient) -> None:
     assert (len(page["sessions"]), page["total"]) == (1, 3)
     assert (await http.get("/v1/working-memory/?user_id=u1")).json()["sessions"] == ["s1"]
     assert (await http.get("/v1/working-memory/?namespace=N")).json()["total"] == 0
+    beyond = (await http.get(f"/v1/working-memory/?offset={10**25}")).json()
+    assert beyond == {"sessions": [], "total": 3}
 
 
 @pytest.mark.parametrize(
@@ -279,72 +283,6 @@ async def test_ttl(http: httpx.AsyncClient, valkey: ValkeyServer) -> None:
     with valkey.admin as admin:
         expiring = [key for key in admin.scan_iter() if b"{" in key and admin.ttl(key) > 0]
     assert expiring
-
-
-async def test_recent_messages_limit_sorts_by_created_at(http: httpx.AsyncClient) -> None:
-    """The newest by created_at come in ascending order; none, zero and less mean all."""
-    days = [3, 1, 2, 3]
-    said = [message(f"{at}", created_at=f"2026-01-0{day}") for at, day in enumerate(days)]
-    await http.put(SESSION, json={"messages": said})
-    for limit, expected in [(1, "3"), (2, "03"), (3, "203"), (9, "1203"), (0, "0123"), (-1, "0123")]:
-        response = await http.get(SESSION, params={"recent_messages_limit": limit})
-        assert "".join(contents(response.json())) == expected, limit
-
-
-@pytest.mark.parametrize(
-    ("query", "kept"),
-    [
-        ({}, 4),
-        ({"context_window_max": 0}, 4),
-        ({"context_window_max": -5}, 1),
-        ({"context_window_max": 0, "model_name": "gpt-4o"}, 1),
-        ({"model_name": "gpt-4o"}, 4),
-        ({"model_name": "gpt-4o", "context_window_max": 1}, 1),
-        ({"context_window_max": "two"}, 2),
-        ({"context_window_max": "two", "recent_messages_limit": 3}, 2),
-        ({"context_window_max": "all", "recent_messages_limit": 1}, 1),
-    ],
-)
-async def test_window(http: httpx.AsyncClient, query: dict[str, object], kept: int) -> None:
-    """A window keeps the longest suffix that fits, one message at least; and its percentages."""
-    said = ["first one here", "second one", "the third of them", "4"]
-    await put(http, *said)
-    _, count = token_counter()
-    tokens = [count(f"user: {content}") for content in said]
-    words = {"two": sum(tokens[2:]), "all": sum(tokens)}
-    query = {name: words.get(str(value), value) for name, value in query.items()}
-    document = (await http.get(SESSION, params={k: str(v) for k, v in query.items()})).json()
-    assert contents(document) == said[-kept:]
-    window = query.get("context_window_max", 128000 if "model_name" in query else 0)
-    assert isinstance(window, int)
-    percentages = [document[field] for field in FIELDS[-2:]]
-    if window <= 0:
-        assert percentages == [None, None]
-        return
-    total, threshold = sum(tokens[-kept:]), int(window * 0.7)
-    until = total / threshold * 100 if threshold else 100.0
-    assert percentages == [min(total / window * 100, 100.0), min(until, 100.0)]
-
-
-async def test_percentages_of_nothing(http: httpx.AsyncClient) -> None:
-    """A session without messages fills nothing of a window."""
-    document = (await http.put(SESSION, json={}, params={"context_window_max": 10})).json()
-    assert [document[field] for field in FIELDS[-2:]] == [0.0, 0.0]
-
-
-async def test_a_long_transcript_is_answered_whole(http: httpx.AsyncClient) -> None:
-    """A transcript of many blocks comes back whole, as do its tail and its PUT that grew."""
-    said = [f"message {at}" for at in range(300)]
-    await put(http, *said)
-    assert contents((await http.get(SESSION)).json()) == said
-    await put(http, *said, "more")
-    assert contents((await http.get(SESSION)).json()) == [*said, "more"]
-    recent = await http.get(SESSION, params={"recent_messages_limit": 100})
-    assert contents(recent.json()) == [*said[-99:], "more"]
-    _, count = token_counter()
-    window = sum(count(f"user: {content}") for content in ["more", *said[100:]])
-    fitting = await http.get(SESSION, params={"context_window_max": window})
-    assert contents(fitting.json()) == [*said[100:], "more"]
 
 
 async def test_memories_get_ids(http: httpx.AsyncClient) -> None:
@@ -399,3 +337,30 @@ async def test_the_log_says_how_tokens_are_counted(
         async with serving(valkey_url):
             name, _ = token_counter()
             assert f"tokens are counted by {name}" in caplog.text
+
+
+async def test_openapi_describes_every_route(http: httpx.AsyncClient) -> None:
+    """OpenAPI names each route's bodies, queries and answers, and every reference leads on."""
+    response = await http.get("/openapi.json")
+    document = response.json()
+    session = document["paths"]["/v1/working-memory/{session_id}"]
+    assert session.keys() == {"get", "put", "patch", "delete"}
+    for path, method, body in [
+        (session, "put", "PutSession"),
+        (session, "patch", "PatchSession"),
+        (document["paths"]["/v1/working-memory/{session_id}/messages"], "post", "PostMessages"),
+        (document["paths"]["/v1/memory/prompt"], "post", "PromptBody"),
+    ]:
+        content = path[method]["requestBody"]["content"]["application/json"]
+        assert content["schema"]["$ref"].endswith(f"/{body}")
+    named = {parameter["name"] for parameter in session["get"]["parameters"]}
+    assert named >= {"session_id", "namespace", "recent_messages_limit", "If-None-Match"}
+    answers = {
+        status: answer["content"]
+        for status, answer in session["get"]["responses"].items()
+        if "content" in answer
+    }
+    assert answers["200"]["application/json"]["schema"]["$ref"].endswith("/SessionDocument")
+    assert answers["404"]["application/json"]["schema"]["$ref"].endswith("/ErrorDocument")
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', response.text))
+    assert references <= document["components"]["schemas"].keys()

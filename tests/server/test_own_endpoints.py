@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import httpx
 import pytest
@@ -48,7 +48,7 @@ async def test_append_keeps_any_object(http: httpx.AsyncClient) -> None:
     await http.post(MESSAGES, json={"messages": [part, call]})
     assert (await http.get(MESSAGES)).json()["messages"] == [part, call]
     seen = (await http.get(SESSION)).json()["messages"]
-    assert [shown["content"] for shown in seen][0] == "look"
+    assert seen[0]["content"] == "look"
     assert seen[1]["id"] == "c"
 
 
@@ -129,7 +129,7 @@ async def test_pages_join_up(http: httpx.AsyncClient) -> None:
         at = pages[-1]["end"] - 1
         pages.append((await http.get(f"{MESSAGES}?after={at}&limit=70")).json())
     assert all(before["end"] == page["start"] for before, page in pairwise(pages))
-    assert sum(map(contents, pages), []) == [f"{at}" for at in range(200)]
+    assert list(chain(*map(contents, pages))) == [f"{at}" for at in range(200)]
     assert len({page["version"] for page in pages}) == 1
 
 

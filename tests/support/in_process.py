@@ -1,10 +1,13 @@
-"""The server's application in this process, over a real store, without a socket in between."""
+"""The server's application in this process, over a real store."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import uvicorn
 
 from memory_cache_server.app import create_app
 from memory_cache_server.settings import Settings
@@ -23,6 +26,24 @@ async def serving(redis_url: str, **settings: object) -> AsyncIterator[httpx.Asy
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
         yield client
+
+
+@asynccontextmanager
+async def listening(redis_url: str) -> AsyncIterator[str]:
+    """The URL at which the application answers until the block ends, for clients of their own."""
+    app = create_app(Settings.model_validate({"redis_url": redis_url}))
+    server = uvicorn.Server(uvicorn.Config(app, http="httptools", lifespan="on", log_config=None))
+    # asyncio turns off Nagle's waiting only for sockets that say their protocol.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        serving_task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            # The listener is open: what connects before the server is ready waits for it.
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving_task
 
 
 def message(content: str, **more: object) -> dict[str, Any]:
@@ -45,3 +66,12 @@ def is_error_document(response: httpx.Response, *, change: bool) -> bool:
         and isinstance(document["detail"], str | list)
         and document["status"] == response.status_code
     )
+
+
+def faults(response: httpx.Response) -> list[tuple[str, list[object]]]:
+    """Type and place of each fault of a 422, which repeats no input."""
+    assert response.status_code == 422, response.text
+    assert is_error_document(response, change=response.request.method != "GET")
+    detail: list[dict[str, Any]] = response.json()["detail"]
+    assert all(fault.keys() <= {"type", "loc", "msg", "ctx"} for fault in detail)
+    return [(fault["type"], fault["loc"]) for fault in detail]

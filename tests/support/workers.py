@@ -15,7 +15,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,9 @@ from memory_cache import (
     Consistency,
     MemoryCacheError,
     Page,
+    Session,
     SessionCache,
+    StoreError,
     at_least,
     open_cache,
 )
@@ -35,6 +37,7 @@ from memory_cache import (
 _LINE_BYTES = 64 * 1024 * 1024
 _END_SECONDS = 10.0
 _PACE_SECONDS = 0.001
+_WAIT_SECONDS = 15.0
 
 
 class WorkerError(Exception):
@@ -71,6 +74,23 @@ class Read(NamedTuple):
 def message(seq: int) -> dict[str, object]:
     """The message that tests write at a seq."""
     return {"role": "user", "content": str(seq)}
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    """Wait for a fact."""
+    async with asyncio.timeout(_WAIT_SECONDS):
+        while not fact():  # noqa: ASYNC110  nobody signals it
+            await asyncio.sleep(_PACE_SECONDS)
+
+
+async def until_near(session: Session) -> None:
+    """Read a session of this process until the near cache answers, whatever the store does."""
+    async with asyncio.timeout(_WAIT_SECONDS):
+        while session.peek(1) is None:
+            try:
+                await session.recent(1)
+            except StoreError:
+                await asyncio.sleep(_PACE_SECONDS)
 
 
 class Worker:
@@ -173,7 +193,9 @@ def judge(reads: Sequence[Read], acks: Sequence[Ack], count: int, staleness: flo
     oldest = 0.0
     for read in reads:
         assert not read.error, read
-        assert read.texts == [str(seq) for seq in range(read.start, read.next)], "a wrong transcript"
+        assert read.texts == [str(seq) for seq in range(read.start, read.next)], (
+            "a wrong transcript"
+        )
         assert read.start == max(0, read.next - count), "not the last ones"
         if read.next < len(acks):
             lag = read.begun - acks[read.next].done

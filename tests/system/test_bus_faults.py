@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from memory_cache import CacheConfig, Session, Tier, open_cache
+from memory_cache import CacheConfig, Tier, open_cache
 from support.proxy import Link, Proxy
 from support.valkey import ValkeyServer
-from support.workers import Ack, Worker, judge, message
+from support.workers import Ack, Worker, judge, message, until_near
 
 STALENESS = 1.0
 WRITES = 100
@@ -59,7 +59,8 @@ async def test_killed(valkey_tcp: ValkeyServer, valkey_tcp_url: str) -> None:
     judge(reads, acks, 20, STALENESS)
     assert {read.tier for read in reads} == {"near", "store"}
     assert found["revalidated"] >= 3
-    assert found["reloaded"] == 0
+    # A ring begins again only where it missed more than one read of the store brings.
+    assert found["reloaded"] <= 3
 
 
 @pytest.mark.slow
@@ -67,7 +68,7 @@ async def test_killed(valkey_tcp: ValkeyServer, valkey_tcp_url: str) -> None:
 async def test_broken(
     valkey_tcp: ValkeyServer, valkey_tcp_url: str, break_: Callable[[Link], None]
 ) -> None:
-    """120 writes while the subscription hears nothing, or ended: no read is old or wrong."""
+    """120 writes while the subscription is silent, or ended: no read is old or wrong."""
     sessions = ("a", "b")
     async with (
         proxied(valkey_tcp) as proxy,
@@ -83,6 +84,10 @@ async def test_broken(
             break_(link)
             for session in sessions:
                 acks[session] += await writer.write(session, first=len(acks[session]), count=60)
+            for session in sessions:
+                read = await reader.recent(session, 20, acks[session][-1].version)
+                assert read.next == len(acks[session])
+            assert (await reader.recent("a", 20, "newest")).next == len(acks["a"])
             # Of a link that only went silent, the lease tells.
             await generation(reader, fault + 1)
             link.close()
@@ -98,7 +103,7 @@ async def test_broken(
 
 @pytest.mark.slow
 async def test_killed_again_and_again(valkey_tcp: ValkeyServer, valkey_tcp_url: str) -> None:
-    """Killed 30 times amid writes, so that it subscribes anew each time: no read is old or wrong."""
+    """Killed 30 times amid writes, and subscribed anew each time: no read is old or wrong."""
     async with (
         Worker.started(valkey_tcp_url) as writer,
         Worker.started(valkey_tcp_url) as reader,
@@ -115,7 +120,7 @@ async def test_killed_again_and_again(valkey_tcp: ValkeyServer, valkey_tcp_url: 
         reads, found = await reader.reads("chat"), await reader.statistics()
     judge(reads, acks, 20, STALENESS)
     assert found["suspects"].get("lost", 0) >= 1
-    assert found["reloaded"] == 0
+    assert found["reloaded"] <= found["revalidated"] / 10
 
 
 async def test_revalidation_is_small(valkey_tcp: ValkeyServer) -> None:
@@ -142,12 +147,6 @@ async def test_revalidation_is_small(valkey_tcp: ValkeyServer) -> None:
     assert each < 300
 
 
-async def until_near(session: Session) -> None:
-    """Read until the near cache answers."""
-    while session.peek(20) is None:
-        await session.recent(20)
-
-
 async def test_silent_write_path(valkey_tcp: ValkeyServer) -> None:
     """If writes hear nothing but the subscription lives, reads end by the bound all the same."""
     async with (
@@ -164,5 +163,4 @@ async def test_silent_write_path(valkey_tcp: ValkeyServer) -> None:
         while session.peek(20) is not None:
             assert time.monotonic() - silent <= STALENESS
             await asyncio.sleep(0)
-        async with asyncio.timeout(CONFIRM_SECONDS):
-            await until_near(session)
+        await until_near(session)

@@ -20,7 +20,7 @@ from memory_cache import (
 )
 from support.proxy import Proxy
 from support.valkey import ValkeyServer
-from support.workers import message
+from support.workers import until, until_near
 
 STALENESS = 1.0
 KEPT, LOST = 30, 20
@@ -43,17 +43,13 @@ class Pair:
         """Make the replica one, and wait until it has heard the primary."""
         with self.replica.admin as client:
             client.replicaof("127.0.0.1", str(self._between.port))
-            async with asyncio.timeout(WAIT_SECONDS):
-                while client.info("replication")["master_link_status"] != "up":
-                    await asyncio.sleep(0.01)
+            await until(lambda: client.info("replication")["master_link_status"] == "up")
 
     async def cut_replica(self) -> None:
         """Let the replica have everything until now, and nothing from here."""
         with self.primary.admin as primary, self.replica.admin as replica:
             offset = primary.info("replication")["master_repl_offset"]
-            async with asyncio.timeout(WAIT_SECONDS):
-                while replica.info("replication")["slave_repl_offset"] < offset:
-                    await asyncio.sleep(0.01)
+            await until(lambda: replica.info("replication")["slave_repl_offset"] >= offset)
         for link in self._between.live:
             link.blackhole()
 
@@ -88,16 +84,6 @@ async def hot(pair: Pair, session_id: str) -> AsyncIterator[tuple[SessionCache, 
         session = cache.session(session_id)
         await until_near(session)
         yield cache, session
-
-
-async def until_near(session: Session) -> None:
-    """Read until the near cache answers."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while session.peek(20) is None:
-            try:
-                await session.recent(20)
-            except StoreError:
-                await asyncio.sleep(0.01)
 
 
 async def append(session: Session, name: str, count: int) -> list[str]:

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from memory_cache import NEWEST, CacheConfig, Session, Tier, open_cache
+from memory_cache import NEWEST, CacheConfig, Tier, open_cache
 from support.valkey import ValkeyServer
-from support.workers import Worker, judge, message
+from support.workers import Worker, judge, message, until_near
 
 STALENESS = 1.0
 
@@ -90,9 +90,3 @@ async def test_one_fence_for_a_thousand(valkey: ValkeyServer, valkey_url: str) -
     assert [page.messages for page in pages] == [[message(0)]] * 1000
     assert after.fences - before.fences == 1
     assert found["evalsha"] == found["publish"] == 1
-
-
-async def until_near(session: Session) -> None:
-    """Read until the near cache answers."""
-    while session.peek(20) is None:
-        await session.recent(20)

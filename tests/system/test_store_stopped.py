@@ -10,13 +10,12 @@ import pytest
 
 from memory_cache import CacheConfig, Session, SessionCache, StoreError, Tier, open_cache
 from support.valkey import ValkeyServer
-from support.workers import message
+from support.workers import message, until_near
 
 STALENESS = 1.0
 TIMEOUT = 1.0
 # A fence that does not come back, then a call that does not; the rest is a slow machine's.
 BOUND = STALENESS + TIMEOUT + 1.0
-RECOVERY_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -34,16 +33,6 @@ async def cache(durable: ValkeyServer) -> AsyncIterator[SessionCache]:
     )
     async with open_cache(durable.url, config=config) as cache:
         yield cache
-
-
-async def until_near(session: Session) -> None:
-    """Read until the near cache answers."""
-    async with asyncio.timeout(RECOVERY_SECONDS):
-        while session.peek(20) is None:
-            try:
-                await session.recent(20)
-            except StoreError:
-                await asyncio.sleep(0.01)
 
 
 async def last_near(session: Session) -> float:

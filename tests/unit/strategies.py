@@ -14,8 +14,11 @@ words = st.builds(Version, inc=hexes, era=eras, num=counts, tag=hexes)
 
 texts = st.text(max_size=20)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False,
-    allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
@@ -58,7 +61,9 @@ deltas = st.builds(
 ) | st.builds(Delta, st.sampled_from("CD"), tags, headers, left, st.none(), st.none())
 
 
-def header(num: int = 1, *, inc: str = "i", first: int = 0, next_: int = 0, edits: int = 0) -> Header:
+def header(
+    num: int = 1, *, inc: str = "i", first: int = 0, next_: int = 0, edits: int = 0
+) -> Header:
     """A header of one reign, whose tag tells its number."""
     return Header(
         inc=inc,
@@ -80,7 +85,9 @@ def header(num: int = 1, *, inc: str = "i", first: int = 0, next_: int = 0, edit
 
 def message(at: int, created_at: int = 0, tokens: int = 1) -> StoredMessage:
     """A message that tells its position."""
-    return StoredMessage(b'{"n":%d}' % at, Meta(own_view=True, tokens=tokens, created_at=created_at, id=""))
+    return StoredMessage(
+        b'{"n":%d}' % at, Meta(own_view=True, tokens=tokens, created_at=created_at, id="")
+    )
 
 
 def append(num: int, *messages: StoredMessage, inc: str = "i", next_: int | None = None) -> Delta:

@@ -37,9 +37,7 @@ def test_every_state_has_a_way_to_live() -> None:
     """From every state some events lead to answering again."""
     reached = {State.LIVE}
     for _ in State:
-        reached |= {
-            state for (state, _), (after, _) in TRANSITIONS.items() if after in reached
-        }
+        reached |= {state for (state, _), (after, _) in TRANSITIONS.items() if after in reached}
     assert reached == set(State)
 
 

@@ -25,7 +25,13 @@ def test_garbage_is_a_value_error(payload: bytes, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [(b"A ", b"X "), (b"A ", b"C "), (b" 1 0\n", b" 2 0\n"), (b" 1 0\n", b" 1 1\n"), (b" -1 ", b" ")],
+    [
+        (b"A ", b"X "),
+        (b"A ", b"C "),
+        (b" 1 0\n", b" 2 0\n"),
+        (b" 1 0\n", b" 1 1\n"),
+        (b" -1 ", b" "),
+    ],
 )
 def test_torn_payload(change: tuple[bytes, bytes]) -> None:
     """A payload whose parts contradict one another is refused."""

@@ -13,7 +13,9 @@ from memory_cache._json import canonical
 from unit.strategies import objects, values
 
 spaces = st.sampled_from(["", " ", "\n", "\t \r"])
-numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,25})?([eE][-+]?[0-9]{1,4})?", fullmatch=True)
+numbers = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,25})?([eE][-+]?[0-9]{1,4})?", fullmatch=True
+)
 strings = st.one_of(
     st.text(max_size=8).map(lambda text: json.dumps(text, ensure_ascii=False)),
     st.text(max_size=8).map(json.dumps),
@@ -24,7 +26,9 @@ documents = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda parts: f"[{','.join(parts)}]"),
         st.lists(st.tuples(strings, spaces, inner), max_size=3).map(
-            lambda parts: "{" + ",".join(f"{key}{space}:{value}" for key, space, value in parts) + "}"
+            lambda parts: (
+                "{" + ",".join(f"{key}{space}:{value}" for key, space, value in parts) + "}"
+            )
         ),
     ),
     max_leaves=6,
@@ -146,7 +150,7 @@ def test_depth_is_counted_exactly(depth: int, pair: tuple[bytes, bytes]) -> None
 
 def test_brackets_in_text_are_no_depth() -> None:
     """Brackets within strings, and many side by side, do not count as depth."""
-    value = ["[[[[{{{{"] + [[] for _ in range(9)]
+    value: list[object] = ["[[[[{{{{"] + [[] for _ in range(9)]
     assert parse_json(orjson.dumps(value), max_depth=2) == value
     assert canonical(value, "body", max_depth=2) == orjson.dumps(value)
 

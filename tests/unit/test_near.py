@@ -11,7 +11,7 @@ from memory_cache._entries import ENTRY_COST, Ask, Load
 from memory_cache._near import NearCache
 from memory_cache._ports import FOREVER, Span
 from memory_cache._stats import Counters
-from memory_cache._types import StoredMessage
+from memory_cache._types import Header, StoredMessage
 from unit.strategies import append, header, message
 
 KEY = SessionKey("", "", "s")
@@ -170,18 +170,22 @@ def test_suspect_is_revalidated() -> None:
     assert near.counters.reloaded == 0
 
 
-@pytest.mark.parametrize("what", ["inc", "edits", "tag"])
-def test_other_history_is_never_mixed(what: str) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        header(3, inc="other", next_=5),
+        header(3, edits=7, next_=5),
+        header(3, next_=5)._replace(tag="other"),
+        header(2, next_=5),
+    ],
+)
+def test_other_history_is_never_mixed(other: Header) -> None:
     """What does not descend from what is held takes its place as a whole."""
     near = Near()
     near.load(3)
     near.cache.doubt(KEY, "late")
     load = near.begin()
-    other = {"inc": "other", "edits": 7, "tag": "other"}[what]
-    span = Span(
-        header(3, next_=5)._replace(**{what: other}), FOREVER, b"{}", 4, _messages(4, 5), 9
-    )
-    near.land(load, 0, span=span)
+    near.land(load, 0, span=Span(other, FOREVER, b"{}", 4, _messages(4, 5), 9))
     assert near.seen(1) == [4]
     assert near.seen(2) is None
     assert near.counters.reloaded == 1
@@ -434,4 +438,3 @@ def _left(num: int, left_ms: int) -> Delta:
 def _large(num: int) -> StoredMessage:
     body, meta = message(num - 1)
     return StoredMessage(body[:-1] + b',"x":"' + b"x" * 400 + b'"}', meta)
-

@@ -48,9 +48,7 @@ def test_chunks_are_one_array(messages: list[StoredMessage], data: st.DataObject
         size = data.draw(st.integers(1, len(rest)))
         chunks.append(b"\n".join(rest[:size]))
         rest = rest[size:]
-    joined = Page(
-        KEY, 0, len(messages), chunks, chunks, None, whole.header, b"{}", whole.tier
-    )
+    joined = Page(KEY, 0, len(messages), chunks, chunks, None, whole.header, b"{}", whole.tier)
     assert joined.json == whole.json == joined.view_json
     assert joined.messages == [orjson.loads(body) for body in whole.bodies]
 

@@ -15,7 +15,7 @@ class Flights:
 
     async def call(self) -> str:
         """Begin a call, and wait for its landing."""
-        landing = asyncio.get_running_loop().create_future()
+        landing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.calls.append(landing)
         return await landing
 

@@ -67,9 +67,7 @@ def test_meta_garbage(line: bytes) -> None:
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), min_size=1, max_size=12),
     st.data(),
 )
-def test_header_holds_ancestors_only(
-    history: list[tuple[int, int]], data: st.DataObject
-) -> None:
+def test_header_holds_ancestors_only(history: list[tuple[int, int]], data: st.DataObject) -> None:
     """A header holds exactly the versions on its own line of descent, over any failovers."""
     # Each step is a change; before it, a failover may lose the last 0 to 3 changes.
     line: list[Version] = []

@@ -28,7 +28,10 @@ while at < h.next do
   local block = math.floor(at / BLOCK)
   local stop = math.min((block + 1) * BLOCK, h.next)
   local begin = math.max(block * BLOCK, h.first)
-  local side = begin < at and redis.call('HGET', key, 't' .. block) or text(h.newest)
+  local side = text(h.newest)
+  if begin < at then
+    side = redis.call('HGET', key, 't' .. block)
+  end
   if not side then
     return redis.error_reply('MC_DAMAGED sidecar')
   end
@@ -62,7 +65,7 @@ while at < h.next do
     end
   end
   for seq = at, stop - 1 do
-    h.newest = math.max(h.newest, tonumber(string.match(lines[seq - from + 1], '^%a%d+ (%d+)')))
+    h.newest = math.max(h.newest, tonumber(string.match(lines[seq - from + 1], '^%a%d+ (%-?%d+)')))
   end
   at = stop
 end

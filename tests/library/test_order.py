@@ -1,0 +1,100 @@
+import random
+
+import orjson
+import pytest
+
+from library.helpers import heat
+from memory_cache import CacheConfig, ContractMessage, Session, SessionCache, open_cache
+
+
+def iso(second: int) -> str:
+    """The contract's text of a time."""
+    return f"2026-01-01T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+
+
+def views(json: bytes) -> list[dict[str, str]]:
+    """The contract's messages of a page."""
+    parsed: list[dict[str, str]] = orjson.loads(json)
+    return parsed
+
+
+async def compare(session: Session, counts: list[int]) -> None:
+    """Compare the last messages by created_at with a plain stable sort of the whole transcript."""
+    whole = views((await session.transcript()).view_json)
+    want = sorted(whole, key=lambda view: view["created_at"])
+    for count in counts:
+        page = await session.recent(count, by_created_at=True)
+        assert views(page.view_json) == want[max(0, len(want) - count) :], count
+        assert page.end - page.start == len(page.messages) == min(count, len(want))
+        peeked = session.peek(count, by_created_at=True)
+        assert peeked is None or peeked.view_json == page.view_json
+
+
+def disordered(seed: int, length: int, disorder: int) -> list[int]:
+    """Times that go back by up to so many places, and repeat."""
+    rand = random.Random(seed)
+    return [max(0, at // 2 - rand.randint(0, disorder)) for at in range(length)]
+
+
+@pytest.mark.parametrize("near_cache_bytes", [0, 2**20])
+@pytest.mark.parametrize(
+    ("length", "disorder"), [(10, 3), (64, 5), (200, 0), (300, 40), (300, 600)]
+)
+async def test_by_created_at(
+    valkey_url: str, near_cache_bytes: int, length: int, disorder: int
+) -> None:
+    """The last messages by created_at are those of a stable sort, from ring and store alike."""
+    config = CacheConfig(near_cache_bytes=near_cache_bytes)
+    async with open_cache(valkey_url, config=config) as cache:
+        session = cache.session("chat")
+        times = disordered(length + disorder, length, disorder)
+        messages = [{"n": at, "created_at": iso(time)} for at, time in enumerate(times)]
+        await session.append(messages[: length // 2])
+        if near_cache_bytes:
+            await heat(session)
+        counts = [0, 1, 2, 20, 64, 65, 500]
+        for message in messages[length // 2 :]:
+            await session.append(message)
+        await compare(session, counts)
+        if near_cache_bytes:
+            await heat(session)
+        await compare(session, counts)
+
+
+async def test_by_created_at_after_edits(chat: Session) -> None:
+    """Pops, cut heads and replacements keep the order by created_at exact."""
+    times = disordered(5, 150, 90)
+    sent = [
+        ContractMessage("user", str(at), id=f"id{at}", created_at=iso(time))
+        for at, time in enumerate(times)
+    ]
+    await chat.put(sent, {})
+    for _ in range(30):
+        await chat.pop()
+    await compare(chat, [1, 10, 100])
+    await chat.put(sent[40:], {})
+    await compare(chat, [1, 10, 100])
+    await chat.put([*sent[40:100], *sent[:5]], {})
+    await compare(chat, [1, 10, 100])
+
+
+async def test_times_given_by_us_do_not_go_back(chat: Session, other_cache: SessionCache) -> None:
+    """A message without a time is dated after all that this process knows of the session."""
+    await chat.put([ContractMessage("user", "a", created_at="2100-01-01T00:00:00Z")], {})
+    await heat(chat)
+    for at in range(3):
+        await chat.append({"n": at})
+    listed = views((await chat.transcript()).view_json)
+    assert [view["created_at"] for view in listed] == sorted(view["created_at"] for view in listed)
+    elsewhere = other_cache.session("chat", namespace="acme", user_id="u7")
+    await compare(elsewhere, [1, 2, 3])
+
+
+@pytest.mark.parametrize("time", ["1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+async def test_times_before_1970(chat: Session, time: str) -> None:
+    """A contract client may date a message before 1970, in a first PUT and in one that grew."""
+    sent = [ContractMessage("user", str(at), id=str(at), created_at=time) for at in range(3)]
+    for end in (1, 2, 3):
+        await chat.put(sent[:end], {})
+    await chat.append({"n": 1})
+    await compare(chat, [1, 2, 10])

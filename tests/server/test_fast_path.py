@@ -1,0 +1,163 @@
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from memory_cache_server.app import create_app
+from memory_cache_server.fast_path import FastPath
+from memory_cache_server.settings import Settings
+from support.in_process import message
+
+SESSIONS = ("chat-1", "chat~2", "Chat_3.x", "né", "a b", "absent")
+SCOPES = (
+    "",
+    "&namespace=acme",
+    "&user_id=u7",
+    "&namespace=acme&user_id=u7",
+    "&user_id=",
+    "&namespace=n%6f",
+)
+LIMITS = ("1", "20", "9999", "0", "-1", "05", "1e1", "", "10000", "2&recent_messages_limit=3")
+MORE = ("", "", "", "&unknown=1", "&model_name=gpt-4o", "&context_window_max=5", "&", "&namespace")
+METHODS = ("GET", "GET", "GET", "HEAD", "OPTIONS", "POST")
+NAMES = ("chat~2", "Chat_3.x", "n%C3%A9", "a%20b", "absent", "chat%2D1", "x%ff", "a%2Fb")
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"accept", b"*/*"),
+    (b"authorization", b"Bearer x"),
+    (b"cache-control", b"no-cache"),
+    (b"cache-control", b"max-age=0"),
+    (b"if-none-match", b"*"),
+    (b"if-none-match", b'"nonsense"'),
+    (b"memory-min-version", b"nonsense"),
+    (b"prefer", b"return=minimal"),
+)
+
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+class Counting:
+    """The application, and how many requests came through to it."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.calls = 0
+        self.state = app.state
+        self._app = app
+
+    async def __call__(self, *call: Any) -> None:  # noqa: ANN401  # ASGI
+        """Count, and hand on."""
+        self.calls += 1
+        await self._app(*call)
+
+
+@pytest.fixture
+async def app(valkey_url: str) -> AsyncIterator[FastAPI]:
+    """The application over sessions that are hot in every scope."""
+    app = create_app(Settings(redis_url=valkey_url))
+    async with app.router.lifespan_context(app):
+        cache = app.state.services.cache
+        for name in SESSIONS[:-1]:
+            for namespace in (None, "acme"):
+                for user_id in (None, "u7"):
+                    chat = cache.session(name, namespace=namespace, user_id=user_id)
+                    await chat.append([message(f"{name} {seq}") for seq in range(30)])
+                    while chat.peek(30) is None:
+                        await chat.recent(30)
+        yield app
+
+
+async def ask(app: Any, request: dict[str, Any]) -> Answer:  # noqa: ANN401  # ASGI
+    """The answer of an application to one request."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(part: dict[str, Any]) -> None:
+        sent.append(part)
+
+    await app(dict(request), receive, send)
+    start, *bodies = sent
+    return start["status"], start["headers"], b"".join(part.get("body", b"") for part in bodies)
+
+
+def request(path: str, query: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  # ASGI
+    """The scope of a request, as a server makes it."""
+    raw = path.encode("ascii")
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": raw,
+        "query_string": query.encode("ascii"),
+        "root_path": "",
+        "headers": [(b"host", b"test")],
+        "client": None,
+        "server": None,
+        **more,
+    }
+
+
+def varied(seed: int) -> dict[str, Any]:
+    """One of many requests; every other one is plain, but for one thing perhaps."""
+    draw = random.Random(seed)
+    odd = 1.0 if seed % 2 else 0.1
+
+    def pick(plain: Any, others: Any) -> Any:  # noqa: ANN401  # of one kind
+        return draw.choice(others) if draw.random() < odd else plain
+
+    name = pick("chat-1", NAMES)
+    query = f"recent_messages_limit={pick('20', LIMITS)}{draw.choice(SCOPES)}{pick('', MORE)}"
+    return request(
+        f"/v1/working-memory/{name}{pick('', ('', '', '/'))}",
+        query,
+        method=pick("GET", METHODS),
+        root_path=pick("", ("", "", "/api")),
+        headers=[(b"host", b"test"), *pick([], [[], [draw.choice(HEADERS)], list(HEADERS[:2])])],
+    )
+
+
+async def test_same_answers(app: FastAPI) -> None:
+    """A thousand varied requests get the same bytes with and without the fast path."""
+    behind = Counting(app)
+    fast = FastPath(behind, 1_000_000)  # type: ignore[arg-type]  # counts in between
+    requests = [varied(seed) for seed in range(1_000)]
+    # An ETag the client has, now and then.
+    for at, each in enumerate(requests):
+        status, headers, _ = await ask(app, each)
+        if at % 5 == 0 and status == 200:
+            etag = next(value for name, value in headers if name == b"etag")
+            requests[at] = {**each, "headers": [*each["headers"], (b"if-none-match", etag)]}
+    statuses = set()
+    for each in requests:
+        expected, got = await ask(app, each), await ask(fast, each)
+        assert got == expected, each
+        statuses.add(got[0])
+
+    assert {200, 304, 307, 404, 405, 422} <= statuses
+    assert 300 < behind.calls < 900, "both ways were taken"
+
+
+async def test_sees_changes(app: FastAPI) -> None:
+    """A ready answer is not given again once the session has changed."""
+    fast = FastPath(app, 1_000_000)
+    asked = request("/v1/working-memory/chat-1", "recent_messages_limit=2")
+    before = await ask(fast, asked)
+    await app.state.services.cache.session("chat-1").append(message("newer"))
+    after = await ask(fast, asked)
+
+    assert b"newer" not in before[2]
+    assert b"newer" in after[2]
+
+
+@pytest.mark.parametrize("budget", [0, 5_000, 50_000])
+async def test_budget(app: FastAPI, budget: int) -> None:
+    """Ready answers keep to their budget, and none at all is fine."""
+    fast = FastPath(app, budget)
+    for limit in range(1, 30):
+        asked = request("/v1/working-memory/chat-1", f"recent_messages_limit={limit}")
+        assert await ask(fast, asked) == await ask(app, asked)
+        assert fast.bytes_held <= budget
