@@ -33,6 +33,7 @@ from memory_cache._json import parse_json
 from memory_cache._names import session_key
 from memory_cache._open import cache_over, open_cache
 from memory_cache._page import Page
+from memory_cache._put import Known
 from memory_cache._session import ABSENT, UNCHANGED, Session, SessionCache, SessionList
 from memory_cache._stats import Statistics
 from memory_cache._tokens import token_counter
@@ -72,6 +73,7 @@ __all__ = [  # noqa: RUF022  # grouped by what one does with them
     "UNCHANGED",
     "Change",
     "ContractMessage",
+    "Known",
     "parse_json",
     "token_counter",
     # What may go wrong.

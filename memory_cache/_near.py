@@ -319,8 +319,7 @@ class NearCache:
         entry.header = span.header
         # Not sent: still what they were when the load was begun, which may not be held any more.
         entry.fields = load.fields if span.fields is None else span.fields
-        left = span.left_ms
-        entry.deadline = float("inf") if left == FOREVER else sent_at + left / 1000
+        entry.deadline = _deadline(sent_at, span.left_ms)
 
     def _apply(self, entry: Entry, delta: Delta, executed_after: float) -> None:
         assert entry.ring is not None, "a delta applies to a ring"
@@ -329,9 +328,7 @@ class NearCache:
         entry.header = delta.header
         if delta.fields is not None:
             entry.fields = delta.fields
-        # The store's own deadline is not before this one.
-        left = delta.left_ms
-        entry.deadline = float("inf") if left == FOREVER else executed_after + left / 1000
+        entry.deadline = _deadline(executed_after, delta.left_ms)
         self._counters.deltas += 1
 
     def _weigh(self, entry: Entry) -> None:
@@ -372,3 +369,8 @@ class NearCache:
                 future.set_result(None)
         if later:
             self._waiting[key] = later
+
+
+def _deadline(executed_after: float, left_ms: int) -> float:
+    """Return a time that the store's own deadline is not before; it counts whole milliseconds."""
+    return float("inf") if left_ms == FOREVER else executed_after + (left_ms - 1) / 1000

@@ -49,6 +49,7 @@ class Terms:
             restarted if there is one; ``KEEP_TICKING``: forgotten, but the deadline stays.
         create: whether a session that does not exist may be made; its index entries are there.
         note: kept with the record of the operation, and returned by a replay.
+        put_record: kept with the session for as long as it is at the version after this change.
     """
 
     tag: str
@@ -57,6 +58,7 @@ class Terms:
     ttl_ms: int | None = None
     create: bool = True
     note: bytes = b""
+    put_record: bytes = b""
 
 
 KEEP_TICKING = -1
@@ -178,6 +180,9 @@ class Store(Protocol):
         self, key: SessionKey, numbers: Sequence[int], header: Header
     ) -> dict[int, bytes] | None:
         """Return the digests of sealed blocks that have one; None as ``blocks``."""
+
+    async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
+        """Return what the last change of a session left as its record, and the session's header."""
 
     async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
         """Enter the session into the index as active now."""

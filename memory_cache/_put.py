@@ -6,9 +6,9 @@ append; one that differs from some message on writes from there; one that lost i
 grew moves ``first``; anything else replaces, atomically.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -18,12 +18,15 @@ from memory_cache._errors import VersionMismatchError
 from memory_cache._page import Page
 from memory_cache._ports import Condition, Outcome, Rewrite, Span, Terms
 from memory_cache._reads import Reader
-from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage, Tier
+from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage, Tier, Version
 from memory_cache._view import ContractMessage, contract_view, equals_view
 from memory_cache._writes import Change, Wish, Writer, fingerprint, whole
 
 _TRIES: Final = 4
 """How often a PUT compares again when somebody else was faster; then it replaces."""
+
+_HEADS: Final = 8
+"""Places at which a transcript that lost its head is looked for: messages may all be equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,13 @@ class _Prefix:
     views: list[bytes]
 
 
+class Known(NamedTuple):
+    """The caller has seen that what it does not send are the first ``held`` at ``version``."""
+
+    version: Version
+    held: int
+
+
 class _MovedError(Exception):
     """The session changed while it was compared."""
 
@@ -62,24 +72,38 @@ class Putter:
         self._reader = reader
 
     async def put(
-        self, key: SessionKey, sent: Sequence[ContractMessage], fields: bytes, wish: Wish
+        self,
+        key: SessionKey,
+        sent: Sequence[ContractMessage],
+        fields: bytes,
+        wish: Wish,
+        known: Known | None = None,
     ) -> tuple[Change, Page]:
-        """Make the session hold just these messages and fields."""
+        """
+        Make the session hold just these messages (after those that are known) and fields.
+
+        Raises:
+            VersionMismatchError: the session is not at the version that is known.
+        """
         print_ = fingerprint("put")
         if wish.operation_id is not None:
             body = orjson.dumps(list(map(tuple, sent)))  # it knows no named tuples
             print_ = fingerprint("put", str(wish.ttl_ms), body, fields)
         for left in reversed(range(_TRIES)):
             try:
-                plan = await self._plan(key, sent, wish) if left else self._replace(sent, wish)
+                plan = (
+                    await self._plan(key, sent, wish, known) if left else self._replace(sent, wish)
+                )
                 change = await self._send(key, plan, fields, print_, wish)
             except _MovedError:
+                if known is not None:
+                    raise VersionMismatchError(None) from None
                 continue
             except VersionMismatchError:
-                if wish.condition is not None:
+                if wish.condition is not None or known is not None:
                     raise
                 continue
-            return change[0], _echo(key, plan, change[1], fields)
+            return change[0], _echo(key, plan, change[1], fields, known.held if known else 0)
         raise AssertionError("unreachable: the last try has no condition of ours")
 
     async def _send(
@@ -97,16 +121,23 @@ class Putter:
         wish = replace(wish, condition=wish.condition or plan.condition)
         return await self._writer.send(key, wish, print_, send), last[-1]
 
-    async def _plan(self, key: SessionKey, sent: Sequence[ContractMessage], wish: Wish) -> _Plan:
+    async def _plan(
+        self, key: SessionKey, sent: Sequence[ContractMessage], wish: Wish, known: Known | None
+    ) -> _Plan:
         span = await self._store.tail(key, 1)
+        skip = known.held if known else 0
+        if known and (span is None or span.header.version != known.version):
+            raise VersionMismatchError(str(span.header.version) if span else None)
         if span is None:
             new = self._scribe.write_contract(sent, 0)
             return _Plan(Condition(None), new, [message.body for message in new])
         header = span.header
         if wish.condition is not None and wish.condition.version != header.version:
             return self._replace(sent, wish)
-        prefix = await self._equal_prefix(key, span, sent)
-        new = self._scribe.write_contract(sent[prefix.count :], header.max_created, at=prefix.count)
+        prefix = await self._equal_prefix(key, span, sent, header.first + skip)
+        new = self._scribe.write_contract(
+            sent[prefix.count - skip :], header.max_created, at=prefix.count
+        )
         views = prefix.views + [message.body for message in new]
         condition = Condition(header.version)
         if prefix.count == header.next - header.first:
@@ -121,45 +152,58 @@ class Putter:
         return _Plan(wish.condition, whole(new, 0, 0), [message.body for message in new])
 
     async def _equal_prefix(
-        self, key: SessionKey, span: Span, sent: Sequence[ContractMessage]
+        self, key: SessionKey, span: Span, sent: Sequence[ContractMessage], offset: int
     ) -> _Prefix:
-        """Compare block by block with digests, and message by message where these do not tell."""
+        """
+        Compare block by block with digests, and message by message where these do not tell.
+
+        ``offset``: the seq of the first message of ``sent``.
+        """
         header = span.header
-        first = header.first
-        numbers = range(block_of(first), block_of(span.start))
-        whole_blocks = [n for n in numbers if (n + 1) * BLOCK - first <= len(sent)]
-        digests = await self._store.digests(key, whole_blocks, header)
+        numbers = range(block_of(offset), block_of(span.start))
+        covered = [
+            number
+            for number in numbers
+            if offset <= block_start(number, header.first)
+            and (number + 1) * BLOCK <= offset + len(sent)
+        ]
+        digests = await self._store.digests(key, covered, header)
         if digests is None:
             raise _MovedError
-        joined = {n: _joined(sent, n, first) for n in whole_blocks if n in digests}
+        joined = {
+            number: _joined(
+                sent[block_start(number, header.first) - offset :], number, header.first
+            )
+            for number in covered
+            if number in digests
+        }
         unsure = []
         for number in numbers:
             ours = joined.get(number)
             if ours is not None and digest(ours) == digests[number]:
                 continue
             unsure.append(number)
-            if ours is not None or number not in whole_blocks:
+            if ours is not None or offset + len(sent) < (number + 1) * BLOCK:
                 break
         fetched = await self._reader.sealed(key, header, unsure)
         if fetched is None:
             raise _MovedError
         compared = dict(zip(unsure, fetched, strict=True))
-        count, views = 0, list[bytes]()
+        seq, views = offset, list[bytes]()
         for number in numbers:
-            block = compared.get(number)
-            ours = joined.get(number)
+            block, ours = compared.get(number), joined.get(number)
             if block is None and ours is not None:
                 views.append(ours)
-                count = (number + 1) * BLOCK - first
+                seq = (number + 1) * BLOCK
                 continue
             assert block is not None, "a block is either known to be equal or fetched"
-            equal = _equal(block.messages(), sent[count:])
+            equal = _equal(block.messages()[seq - block.start :], sent[seq - offset :])
             views.extend(equal)
-            count += len(equal)
-            if first + count < (number + 1) * BLOCK:
-                return _Prefix(count, views)
-        equal = _equal(span.messages, sent[count:])
-        return _Prefix(count + len(equal), views + equal)
+            seq += len(equal)
+            if seq < (number + 1) * BLOCK:
+                return _Prefix(seq - header.first, views)
+        equal = _equal(span.messages[seq - span.start :], sent[seq - offset :])
+        return _Prefix(seq + len(equal) - header.first, views + equal)
 
     async def _from_difference(
         self,
@@ -201,7 +245,7 @@ class Putter:
         if span is None or span.header.version != header.version:
             raise _MovedError
         stored = span.messages
-        for at in range(max(0, len(stored) - len(sent)), len(stored)):
+        for at in _heads(stored, sent):
             count = len(stored) - at
             equal = _equal(stored[at:], sent[:count])
             if len(equal) == count:
@@ -212,10 +256,21 @@ class Putter:
         return None
 
 
-def _joined(sent: Sequence[ContractMessage], number: int, first: int) -> bytes | None:
+def _heads(stored: Sequence[StoredMessage], sent: Sequence[ContractMessage]) -> Iterator[int]:
+    """Yield where what was sent may begin in what is stored; both ends of the rest are equal."""
+    found = 0
+    for at in range(max(0, len(stored) - len(sent)), len(stored)):
+        ends = (stored[at], sent[0]), (stored[-1], sent[len(stored) - at - 1])
+        if all(equals_view(view(held), given) for held, given in ends):
+            yield at
+            found += 1
+            if found == _HEADS:
+                return
+
+
+def _joined(some: Sequence[ContractMessage], number: int, first: int) -> bytes | None:
     """Return a block's worth of what was sent as it would be stored; None: ids are missing."""
-    begin = block_start(number, first) - first
-    some = sent[begin : (number + 1) * BLOCK - first]
+    some = some[: (number + 1) * BLOCK - block_start(number, first)]
     if any(message.id is None or message.created_at is None for message in some):
         return None
     return b"\n".join(map(contract_view, some))
@@ -240,9 +295,9 @@ def _tokens(messages: Sequence[StoredMessage]) -> int:
     return sum(message.meta.tokens for message in messages)
 
 
-def _echo(key: SessionKey, plan: _Plan, outcome: Outcome, fields: bytes) -> Page:
-    """Return what the session holds now, in the contract's form, without reading it back."""
+def _echo(key: SessionKey, plan: _Plan, outcome: Outcome, fields: bytes, skip: int) -> Page:
+    """Return what was sent as it is held now, in the contract's form, without reading it back."""
     header = outcome.header
     first, next_ = (header.first, header.next) if header else (0, 0)
     views = tuple(plan.views)
-    return Page(key, first, next_, views, views, None, header, fields, Tier.STORE)
+    return Page(key, first + skip, next_, views, views, None, header, fields, Tier.STORE)

@@ -1,7 +1,7 @@
 """The library's face: a cache, and handles of its sessions."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, Final, Literal
 
@@ -15,7 +15,7 @@ from memory_cache._names import checked_name, session_key
 from memory_cache._near import NearCache
 from memory_cache._page import Page
 from memory_cache._ports import KEEP_TICKING, Clock, Condition, Store
-from memory_cache._put import Putter
+from memory_cache._put import Known, Putter
 from memory_cache._reads import Reader
 from memory_cache._stats import Counters, Statistics, snapshot
 from memory_cache._types import BOUNDED, NEWEST, Consistency, SessionKey, Version
@@ -24,6 +24,9 @@ from memory_cache._writes import Change, Wish, Writer, bodies_of, fingerprint
 
 MAX_PAGE: Final = 1000
 """Messages in one page."""
+
+MAX_OFFSET: Final = 2**40
+"""More than there can be sessions, and less than a store can count."""
 
 MAX_OPERATION_ID: Final = 255
 
@@ -109,8 +112,10 @@ class SessionCache:
             StoreError: the store does not answer.
             InvalidInputError: limit or offset is out of range.
         """
-        if not 1 <= limit <= MAX_PAGE or offset < 0:
-            raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}, and offset not negative")
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}")
+        if not 0 <= offset <= MAX_OFFSET:
+            raise InvalidInputError("offset", f"must be 0 to {MAX_OFFSET}")
         sessions, total = await self._parts.store.list_sessions(
             checked_name("namespace", namespace or ""),
             checked_name("user_id", user_id or ""),
@@ -297,21 +302,36 @@ class Session:
         ttl_seconds: int | None = None,
         if_version: IfVersion = None,
         operation_id: str | None = None,
+        record: bytes = b"",
+        known: Known | None = None,
     ) -> tuple[Change, Page]:
         """
         Make the session hold just these contract messages and fields, as a contract PUT does.
 
         A stored message that is equal at its position keeps its id, time and bytes; a PUT that
         only grew costs what was added. Without ``ttl_seconds`` an earlier deadline goes on
-        ticking, and later writes no longer restart it. The page is the whole transcript in the
-        contract's form.
+        ticking, and later writes no longer restart it. The page is what was sent as it is kept
+        now, in the contract's form.
+
+        ``record`` is kept for ``put_record`` until the next change. ``known``: the caller has
+        found that its transcript begins with the first messages of a version, and ``messages``
+        are those after them.
 
         Raises:
             InvalidInputError, TooLargeError: as ``append``.
+            VersionMismatchError: the session is not at the version that is known; nothing changed.
         """
         ttl_ms = KEEP_TICKING if ttl_seconds is None else _ttl(ttl_seconds)
-        wish = _wish(if_version, operation_id, ttl_ms)
-        return await self._putter.put(self.key, messages, self._writer.fields(fields), wish)
+        wish = replace(_wish(if_version, operation_id, ttl_ms), put_record=record)
+        return await self._putter.put(self.key, messages, self._writer.fields(fields), wish, known)
+
+    async def put_record(self) -> tuple[Known, bytes] | None:
+        """Return what the last PUT left as its record, with what the session held after it."""
+        found = await self._writer.store.put_record(self.key)
+        if found is None:
+            return None
+        header, record = found
+        return Known(header.version, header.next - header.first), record
 
     async def set_fields(
         self,

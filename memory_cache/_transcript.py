@@ -1,6 +1,7 @@
 """From what a caller sends to what is stored: check, count, date, and name what has no name."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 from memory_cache._errors import InvalidInputError, TooLargeError
 from memory_cache._json import canonical
@@ -13,6 +14,8 @@ from memory_cache._view import (
     iso_time,
     micros,
 )
+
+_LAST_TIME: Final = micros("9999-12-31T23:59:59.999999Z")
 
 
 class Scribe:
@@ -111,5 +114,5 @@ class Scribe:
         """Give each message of one change its own microsecond, none before ``newest``."""
         time = max(self._now(), newest)
         while True:
-            yield time
+            yield min(time, _LAST_TIME)
             time += 1

@@ -53,11 +53,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a caller says of a change beside its content: condition, operation id, ttl."""
+    """What a caller says of a change beside its content."""
 
     condition: Condition | None = None
     operation_id: str | None = None
     ttl_ms: int | None = None
+    put_record: bytes = b""
 
 
 Send = Callable[[Terms], Awaitable[Outcome]]
@@ -260,6 +261,7 @@ class Writer:
             condition=wish.condition,
             ttl_ms=wish.ttl_ms,
             note=note,
+            put_record=wish.put_record,
         )
 
     async def _resending(self, terms: Terms, send: Send) -> Outcome:

@@ -39,6 +39,7 @@ class RedisBus:
         self._keys = keys
         self._fence_channel = keys.fence_channel(secrets.token_hex(8))
         self._live: _Subscription | None = None
+        self._epoch: str | None = None
 
     async def run(self, handler: BusHandler) -> None:
         """Connect, tell, reconnect; see the port."""
@@ -86,9 +87,14 @@ class RedisBus:
                 FENCE, [self._keys.epoch], PUBLISH, self._fence_channel, nonce, secrets.token_hex(8)
             )
         reply = FenceReply(receivers, epoch.decode(), replid.decode())
-        doubt = live.doubt(reply, self._lane.node)
+        doubt = live.doubt(reply, self._lane.node) or self._flushed(reply.epoch)
         if doubt is not None or live is not self._live:
             raise StoreError(doubt or "the subscription ended")
+
+    def _flushed(self, epoch: str) -> str | None:
+        # Known from one generation to the next: a snapshot may be taken before the first fence.
+        known, self._epoch = self._epoch, epoch
+        return None if known in {None, epoch} else "the store was flushed"
 
 
 class _Subscription:
@@ -107,7 +113,6 @@ class _Subscription:
         self._keys = keys
         self._handler = handler
         self._fence_channel = fence_channel
-        self._epoch: str | None = None
         self._sessions: dict[str, SessionKey] = {}
         # SUBSCRIBEs sent and not yet confirmed: a channel is open on the last one (rule 2).
         self._unconfirmed: dict[str, int] = {}
@@ -138,9 +143,7 @@ class _Subscription:
             return "writes go to another process of the store"
         if reply.replid != self._node.replid:
             return "the store's replication id changed"
-        if self._epoch is None:
-            self._epoch = reply.epoch
-        return None if self._epoch == reply.epoch else "the store was flushed"
+        return None
 
     async def serve(self) -> str:
         """Read and write until the connection ends or is ended; return why."""

@@ -135,6 +135,16 @@ class RedisStore:
             return None
         return {n: digest for n, digest in zip(numbers, values, strict=True) if digest}
 
+    async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
+        """Return the record of the session's last PUT; see the port."""
+        with translating():
+            line, record = await self._lane.call("HMGET", self._keys.session(key), "h", "p")
+        if line is None or record is None:
+            return None
+        header = Header.parse(line)
+        tag, _, text = record.partition(b" ")
+        return (header, text) if tag.decode() == header.tag else None
+
     async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
         """Enter the session into the index; see the port."""
         with translating():
@@ -191,6 +201,7 @@ class RedisStore:
                 int(fields is not None),
                 fields or b"",
                 terms.note,
+                terms.put_record,
                 *own,
             )
         return self._outcome(reply, terms)

@@ -31,6 +31,7 @@ class InMemoryBus:
         self._link: Link | None = None
         self._handler: BusHandler | None = None
         self._faults = Faults()
+        self._epoch: str | None = None
 
     async def run(self, handler: BusHandler) -> None:
         """Connect, tell, reconnect; see the port. Passes the gate ``connect``."""
@@ -75,9 +76,18 @@ class InMemoryBus:
         await self._gates.reach("fence")
         reply = self._server.fence(link, nonce)
         await self._gates.reach("fence.done")
-        doubt = _doubt(link, reply)
+        doubt = self._doubt(link, reply)
         if doubt is not None or link is not self._link:
             raise StoreError(doubt or "the subscription ended")
+
+    def _doubt(self, link: Link, reply: FenceReply) -> str | None:
+        """Say what is wrong with the node that answered a fence; None: nothing."""
+        if reply.receivers < 1:
+            return "nobody received the fence"
+        if reply.replid != link.replid:
+            return "the store's replication id changed"
+        known, self._epoch = self._epoch, reply.epoch
+        return None if known in {None, reply.epoch} else "the store was flushed"
 
     # Faults
 
@@ -85,6 +95,19 @@ class InMemoryBus:
     def connected(self) -> bool:
         """Whether there is a generation."""
         return self._link is not None
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether this worker has heard everything from the very server that takes writes now."""
+        link, server = self._link, self._server
+        if link is None or link.node != server.node or self._epoch != server.epoch:
+            return False
+        return link.idle
+
+    def inject(self, key: SessionKey, payload: bytes) -> None:
+        """Let the worker hear what no server sent."""
+        if self._link is not None:
+            self._link.publish(key, payload)
 
     def cut(self) -> None:
         """Close the connection at the server's end."""
@@ -129,14 +152,3 @@ class InMemoryBus:
         self._faults.swap = False
         self._faults.kept_back.clear()
         self.release()
-
-
-def _doubt(link: Link, reply: FenceReply) -> str | None:
-    """Say what is wrong with the node that answered a fence; None: nothing."""
-    if reply.receivers < 1:
-        return "nobody received the fence"
-    if reply.replid != link.replid:
-        return "the store's replication id changed"
-    if link.epoch is None:
-        link.epoch = reply.epoch
-    return None if link.epoch == reply.epoch else "the store was flushed"

@@ -255,6 +255,20 @@ async def generations_begin_empty(place: Place) -> None:
         assert len(ear.deltas(key)) == 1
 
 
+async def flush_is_noticed(place: Place) -> None:
+    """The first fence after the store lost everything fails, in a new generation too."""
+    async with place.open(_CONFIG) as ports, listening(ports.bus) as ear:
+        bus = ports.bus
+        await fenced(bus, ear)
+        await place.flush()
+        await refused(bus.fence("00"), StoreError)
+        await fenced(bus, ear)
+        bus.drop("for a check")
+        await ear.until(lambda: ear.heard[-1] == ("connected", None))
+        await place.flush()
+        await refused(bus.fence("01"), StoreError)
+
+
 async def nothing_works_unconnected(place: Place) -> None:
     """Without a generation a fence fails, and the other calls do nothing."""
     async with place.open(_CONFIG) as ports:
@@ -284,5 +298,6 @@ BUS_CHECKS: tuple[Check, ...] = (
     workers_hear_each_other,
     fence_comes_after_changes,
     generations_begin_empty,
+    flush_is_noticed,
     nothing_works_unconnected,
 )

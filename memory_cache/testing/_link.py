@@ -47,7 +47,6 @@ class Link:
         """Subscribe to nothing."""
         self.node = node
         self.replid = replid
-        self.epoch: str | None = None
         self.ended: str | None = None
         self.silent = False
         self._faults = faults
@@ -84,6 +83,11 @@ class Link:
             self._send(Told(None, nonce=nonce))
 
     # The worker's end
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything published so far has been heard."""
+        return self.ended is None and not (self.silent or self._inbox or self._faults.kept_back)
 
     def request(self, verb: str, key: SessionKey) -> None:
         """Send a SUBSCRIBE or an UNSUBSCRIBE."""

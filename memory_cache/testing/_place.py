@@ -33,10 +33,12 @@ class Place:
     A server to be checked.
 
     ``open`` connects one worker more to it, with the limits of a config, until its block
-    ends. ``elapse`` lets seconds pass for the server.
+    ends. ``flush`` makes the server lose everything without telling anybody. ``elapse`` lets
+    seconds pass for the server.
     """
 
     open: Callable[[CacheConfig], AbstractAsyncContextManager[Ports]]
+    flush: Callable[[], Awaitable[None]]
     elapse: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -60,6 +62,7 @@ def terms(
     ttl_ms: int | None = None,
     create: bool = True,
     note: bytes = b"",
+    put_record: bytes = b"",
 ) -> Terms:
     """Return terms of an attempt with a tag of its own."""
     name = operation or secrets.token_hex(8)
@@ -70,6 +73,7 @@ def terms(
         ttl_ms=ttl_ms,
         create=create,
         note=note,
+        put_record=put_record,
     )
 
 

@@ -160,6 +160,22 @@ async def digests_tell_blocks_apart(place: Place) -> None:
         assert (blocks[0].digest, blocks[1].digest) == (digests[0], b"")
 
 
+async def put_record_is_of_one_version(place: Place) -> None:
+    """What a change wants remembered is there until the next change, and not after it."""
+    async with place.open(_CONFIG) as ports:
+        key, store = fresh_key(), ports.store
+        assert await store.put_record(key) is None
+        outcome = await store.append(key, messages(0, 1), None, terms(put_record=b"a b\n\xff"))
+        assert await store.put_record(key) == (outcome.header, b"a b\n\xff")
+        await store.append(key, messages(1, 2), None, terms())
+        assert await store.put_record(key) is None
+        edited = terms(put_record=b"c")
+        outcome = await store.rewrite(key, whole(messages(0, 1)), None, edited)
+        assert await store.put_record(key) == (outcome.header, b"c")
+        await store.delete(key, terms())
+        assert await store.put_record(key) is None
+
+
 async def names_never_meet(place: Place) -> None:
     """Two sessions whose names differ only in where their parts end are two sessions."""
     async with place.open(_CONFIG) as ports:
@@ -246,6 +262,7 @@ READ_CHECKS: tuple[Check, ...] = (
     range_is_on_one_side,
     blocks_are_of_one_edit,
     digests_tell_blocks_apart,
+    put_record_is_of_one_version,
     names_never_meet,
     index_lists_by_activity,
     index_forgets_what_is_gone,

@@ -18,13 +18,15 @@ class Record(NamedTuple):
     """
     What the server holds of a session; never changed, only replaced.
 
-    ``deadline``: milliseconds since the epoch, ``FOREVER`` if there is none.
+    ``deadline``: milliseconds since the epoch, ``FOREVER`` if there is none. ``put_record``:
+    what the change that made this version wants to be remembered.
     """
 
     header: Header
     fields: bytes
     cells: Mapping[str, bytes]
     deadline: int
+    put_record: bytes = b""
 
     def block(self, number: int) -> Block:
         """

@@ -52,9 +52,9 @@ class InMemoryServer:
         self.clock = clock
         self.replid = secrets.token_hex(20)
         self.node = 0
+        self.epoch = ""
         self.links: list[Link] = []
         self._index: dict[SessionKey, int] = {}
-        self._epoch = ""
         self._records: dict[SessionKey, Record] = {}
         self._operations: dict[tuple[SessionKey, str], _Done] = {}
         self._undo: list[_Undo] = []
@@ -88,7 +88,7 @@ class InMemoryServer:
         self._operations.clear()
         self._undo.clear()
         self._index.clear()
-        self._epoch = ""
+        self.epoch = ""
 
     def evict(self, key: SessionKey) -> None:
         """Lose one session, as an eviction or a DEL by hand does; nobody is told."""
@@ -220,7 +220,7 @@ class InMemoryServer:
             deadline = before.deadline
         if fields is None:
             fields = before.fields if before else b"{}"
-        record = Record(header, fields, cells, deadline)
+        record = Record(header, fields, cells, deadline, terms.put_record)
         self._set(key, record)
         return record
 
@@ -281,11 +281,11 @@ class InMemoryServer:
 
     def fence(self, own: Link, nonce: str) -> FenceReply:
         """Publish a nonce on the write path, to the link of the worker that sent it."""
-        self._epoch = self._epoch or secrets.token_hex(8)
+        self.epoch = self.epoch or secrets.token_hex(8)
         receivers = [link for link in self._listening() if link is own]
         for link in receivers:
             link.publish_nonce(nonce)
-        return FenceReply(len(receivers), self._epoch, self.replid)
+        return FenceReply(len(receivers), self.epoch, self.replid)
 
     def _listening(self) -> list[Link]:
         return [link for link in self.links if link.node == self.node]

@@ -103,6 +103,13 @@ class InMemoryStore:
         await self._gates.reach("digests.done")
         return found
 
+    async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
+        """Return what the last change left as its record; see the port."""
+        await self._gates.reach("put_record")
+        record = self._server.record(key)
+        await self._gates.reach("put_record.done")
+        return (record.header, record.put_record) if record and record.put_record else None
+
     async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
         """Enter the session into the index; its own deadline is looked up when it is met."""
         del expires_ms

@@ -1,6 +1,7 @@
 """The working memory of agent-memory-server, as its clients know it."""
 
 import time
+from contextlib import aclosing
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -53,7 +54,7 @@ router = APIRouter()
 
 SESSION: Final = "/v1/working-memory/{session_id}"
 MOST_RECENT: Final = 2**31
-FURTHEST_OFFSET: Final = 2**53
+FURTHEST_OFFSET: Final = 2**40
 
 
 @router.get("/v1/health", responses=answers(Health))
@@ -162,17 +163,18 @@ async def delete_session(request: Request) -> Response:
     asked = inputs.query(request, ScopeQuery)
     session = session_of(services.cache, request.path_params["session_id"], asked)
     absent: VersionMismatchError | None = None
-    async for candidate in candidates(services.cache, session):
-        try:
-            terms = await change_terms(request, candidate, may_create=False)
-            change = await candidate.delete(**terms)
-        except VersionMismatchError as error:
-            if error.current is not None:
-                raise
-            absent = error
-            continue
-        if change.existed:
-            return json_response({"status": "ok"}, change_headers(change))
+    async with aclosing(candidates(services.cache, session)) as sessions:
+        async for candidate in sessions:
+            try:
+                terms = await change_terms(request, candidate, may_create=False)
+                change = await candidate.delete(**terms)
+            except VersionMismatchError as error:
+                if error.current is not None:
+                    raise
+                absent = error
+                continue
+            if change.existed:
+                return json_response({"status": "ok"}, change_headers(change))
     if absent is not None:
         raise absent
     return json_response({"status": "ok"})

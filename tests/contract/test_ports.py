@@ -21,6 +21,7 @@ from memory_cache.testing import (
     check_bus,
     check_store,
 )
+from support.valkey import ValkeyServer
 
 CHECKS = (*STORE_CHECKS, *BUS_CHECKS)
 
@@ -33,7 +34,17 @@ def in_memory(clock: ManualClock) -> Place:
     async def worker(config: CacheConfig) -> AsyncIterator[InMemoryWorker]:
         yield InMemoryWorker(server, config)
 
-    return Place(worker)
+    async def flush() -> None:
+        server.flush()
+
+    return Place(worker, flush)
+
+
+def flushed(server: ValkeyServer) -> str:
+    """The address of this server, which has lost everything."""
+    with server.admin as client:
+        client.flushall()
+    return server.url
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,9 @@ class Backend:
     bus: Any
 
 
-def served(url: str) -> Place:
-    """The server at this address."""
+def served(server: ValkeyServer) -> Place:
+    """A real server, with nothing stored in it."""
+    url = flushed(server)
 
     @asynccontextmanager
     async def worker(config: CacheConfig) -> AsyncIterator[Backend]:
@@ -54,7 +66,10 @@ def served(url: str) -> Place:
             parts = cache._parts  # noqa: SLF001  # nothing public gives store and bus
             yield Backend(parts.store, parts.listener._bus)  # noqa: SLF001  # as above
 
-    return Place(worker)
+    async def flush() -> None:
+        flushed(server)
+
+    return Place(worker, flush)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -66,9 +81,9 @@ def test_in_memory(check: Check) -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_on_a_server(check: Check, any_server_url: str) -> None:
+async def test_on_a_server(check: Check, any_server: ValkeyServer) -> None:
     """Store and bus on a real server keep each promise of the ports."""
-    await check(served(any_server_url))
+    await check(served(any_server))
 
 
 def test_all_at_once() -> None:

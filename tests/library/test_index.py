@@ -51,9 +51,9 @@ async def test_pages(cache: SessionCache) -> None:
         assert listed.total == 25
 
 
-@pytest.mark.parametrize(("limit", "offset"), [(0, 0), (1001, 0), (1, -1)])
+@pytest.mark.parametrize(("limit", "offset"), [(0, 0), (1001, 0), (1, -1), (1, 2**63)])
 async def test_out_of_range(cache: SessionCache, limit: int, offset: int) -> None:
-    """A limit is 1 to 1000 and an offset not negative."""
+    """A limit is 1 to 1000, an offset not negative and not beyond what can be counted."""
     with pytest.raises(InvalidInputError):
         await cache.list_sessions(limit=limit, offset=offset)
 

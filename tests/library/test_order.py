@@ -98,3 +98,15 @@ async def test_times_before_1970(chat: Session, time: str) -> None:
         await chat.put(sent[:end], {})
     await chat.append({"n": 1})
     await compare(chat, [1, 2, 10])
+
+
+async def test_end_of_time(chat: Session) -> None:
+    """A message dated in the last microsecond there is leaves a session that can be written to."""
+    last = "9999-12-31T23:59:59.999999Z"
+    await chat.put([ContractMessage("user", "a", created_at=last)], {})
+    await heat(chat)
+    await chat.append([{"n": 1}, {"n": 2}])
+    _, echo = await chat.put([ContractMessage("user", str(at)) for at in range(3)], {})
+    assert len(views(echo.view_json)) == 3
+    await chat.append({"n": 3})
+    assert (await chat.transcript()).next == 4

@@ -1,5 +1,7 @@
+import asyncio
 import random
 from collections.abc import Callable
+from datetime import datetime
 
 import orjson
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from library.helpers import heat, said, several, walk
-from memory_cache import ContractMessage, Page, Session, SessionCache, open_cache
+from memory_cache import CacheConfig, ContractMessage, Page, Session, SessionCache, open_cache
 from support.valkey import ValkeyServer
 
 FIELDS = ("role", "content", "id", "created_at", "persisted_at", "discrete_memory_extracted")
@@ -35,7 +37,8 @@ class Client:
         if self.rand.random() < 0.2:
             return ContractMessage("user", "again")
         given = f"id{self.made}" if self.rand.random() < 0.5 else None
-        time = f"2026-01-01T00:00:{self.made % 60:02}Z" if self.rand.random() < 0.5 else None
+        year = self.rand.choice([2001, 2026, 2060])
+        time = f"{year}-01-01T00:00:{self.made % 60:02}Z" if self.rand.random() < 0.5 else None
         return ContractMessage("user", f"message {self.made}", given, time)
 
     def grown(self) -> list[ContractMessage]:
@@ -113,9 +116,20 @@ async def put_and_check(client: Client, fields: dict[str, object]) -> Page:
     assert_numbers(whole)
     kept = unchanged(before, sent)
     assert orjson.loads(echo.view_json)[:kept] == before[:kept]
+    await assert_order(session, whole)
     assert await walk(session, 100) == whole.messages
     assert [message async for message in session] == whole.messages
     return whole
+
+
+async def assert_order(session: Session, whole: Page) -> None:
+    """The last messages by created_at are the end of a stable sort, straight from the store."""
+    want = sorted(
+        orjson.loads(whole.view_json), key=lambda v: datetime.fromisoformat(v["created_at"])
+    )
+    for count in (1, 20, 70):
+        page = await session.recent(count, by_created_at=True)
+        assert orjson.loads(page.view_json) == want[-count:]
 
 
 def assert_numbers(whole: Page) -> None:
@@ -144,7 +158,7 @@ def unchanged(before: list[dict[str, str]], sent: list[ContractMessage]) -> int:
 @given(scripts, lengths, st.integers(0, 2**32))
 async def test_any_edits(valkey: ValkeyServer, script: list[str], length: int, seed: int) -> None:
     """Whatever was edited, a PUT leaves just what was sent; what came back equal is kept."""
-    async with open_cache(valkey.url) as cache:
+    async with open_cache(valkey.url, config=CacheConfig(near_cache_bytes=0)) as cache:
         session = cache.session("put")
         await session.delete()
         client = Client(session, seed, length)
@@ -159,6 +173,7 @@ async def test_any_edits(valkey: ValkeyServer, script: list[str], length: int, s
             assert await session.pop() == want.pop()
         await session.append(several(0, 70))
         end = await session.transcript()
+        await assert_order(session, end)
         assert end.messages == want + several(0, 70)
         assert_numbers(end)
 
@@ -235,3 +250,15 @@ async def test_shrink_to_each_bound(chat: Session, length: int) -> None:
     assert contract(whole.view_json)[:length] == sent[:length]
     assert whole.messages[length:] == several(0, 3)
     assert_numbers(whole)
+
+
+@pytest.mark.parametrize("length", [5000])
+async def test_equal_messages_cost_no_more(chat: Session, length: int) -> None:
+    """A PUT that cannot be told from a cut head message by message does not take for ever."""
+    same = [ContractMessage("user", "same")] * (length - 2)
+    first, last = ContractMessage("user", "first"), ContractMessage("user", "same")
+    other = ContractMessage("user", "other")
+    await chat.put([first, *same[:2000], other, *same[2000:], last], {})
+    async with asyncio.timeout(5):
+        _, echo = await chat.put([last, *same, last], {})
+    assert {message.content for message in contract(echo.view_json)} == {"same"}

@@ -104,7 +104,7 @@ def test_load_before_opening_spares_what_a_later_one_keeps() -> None:
         second.open()
         await reading_second
         await turns()
-        await check_quiet([worker], rig.server)
+        check_quiet(worker, rig.server)
         assert contents(await chat.recent(20)) == ["message 0", "message 1"]
 
     run(main)
@@ -134,7 +134,7 @@ def test_load_of_an_older_generation_spares_what_a_later_one_keeps() -> None:
             gate.open()
             await reading
         await turns()
-        await check_quiet([worker], rig.server)
+        check_quiet(worker, rig.server)
         assert contents(await chat.recent(20)) == ["message 0", "message 1"]
 
     run(main)
@@ -287,7 +287,7 @@ def test_eviction_during_a_load(error: StoreError | None) -> None:
         assert reading.exception() is error
         await fill(worker, "d", "e", "f", S)
         await turns()
-        await check_quiet([worker], rig.server)
+        check_quiet(worker, rig.server)
 
     run(main)
 
@@ -309,7 +309,7 @@ def test_suspect_that_is_weighed_makes_room_for_itself() -> None:
         gate.open()
         await reading
         worker.near.check()
-        await check_quiet([worker], rig.server)
+        check_quiet(worker, rig.server)
 
     run(main)
 
@@ -351,6 +351,24 @@ def test_deadline_of_a_hot_session() -> None:
         await asyncio.sleep(0.51)
         assert chat.peek(1) is None
         assert not (await chat.recent(1)).exists
+
+    run(main)
+
+
+def test_deadline_is_never_late() -> None:
+    """A ring's deadline is not after the store's, though that counts whole milliseconds."""
+
+    async def main(rig: Rig) -> None:
+        rig.clock.advance(0.0007)
+        worker, _, other = await two(rig)
+        await other.append(message(1), ttl_seconds=3)
+        await worker.cache.session(S).recent(1)
+        await turns()
+        rig.clock.advance(0.0002)
+        await worker.cache.session(S).recent(1)
+        [entry], record = worker.entries(), rig.server.record(worker.cache.session(S).key)
+        assert record is not None
+        assert rig.clock.wall() + (entry.deadline - rig.clock.now()) * 1e6 <= record.deadline * 1000
 
     run(main)
 

@@ -1,20 +1,20 @@
 -- Adds messages at the end (none is fine), and replaces the fields if they are given.
--- ARGV  15 count   16 bytes added   17 tokens added   18.. sidecar lines, then bodies
+-- ARGV  16 count   17 bytes added   18 tokens added   19.. sidecar lines, then bodies
 
 local reply, h = check()
 if reply then
   return reply
 end
 h = advance(h)
-local count, from = tonumber(ARGV[15]), h.next
-h.size, h.tokens, h.next = h.size + tonumber(ARGV[16]), h.tokens + tonumber(ARGV[17]), from + count
+local count, from = tonumber(ARGV[16]), h.next
+h.size, h.tokens, h.next = h.size + tonumber(ARGV[17]), h.tokens + tonumber(ARGV[18]), from + count
 if h.size > tonumber(ARGV[11]) then
   return answer('full')
 end
 
 local lines, bodies, pairs_, gone = {}, {}, {}, {}
 for i = 1, count do
-  lines[i], bodies[i] = ARGV[17 + i], ARGV[17 + count + i]
+  lines[i], bodies[i] = ARGV[18 + i], ARGV[18 + count + i]
 end
 
 local function put(field, value)
@@ -80,5 +80,6 @@ if #gone > 0 then
   redis.call('HDEL', key, unpack(gone))
 end
 sliced('HSET', pairs_)
+remember()
 expire(ends)
 return finish(line, from, h.next)

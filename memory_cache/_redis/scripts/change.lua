@@ -10,7 +10,8 @@
 --       4 fingerprint          5 ms to keep record    6 condition: '', 'absent', 'inc num tag'
 --       7 ttl: '' as it is, '-1' forget it but keep the deadline, '0' none, else ms
 --       8 '1': may create      9 inc if created      10 bytes a delta may carry
---      11 bytes a session may hold   12 '1': fields follow   13 fields   14 note   15.. its own
+--      11 bytes a session may hold   12 '1': fields follow   13 fields   14 note   15 put record
+--      16.. its own
 --
 -- Returns {status, tag, header, start, end, note}; status is done, replayed, reused, mismatch
 -- (header: the current one or ''), missing or full.
@@ -175,6 +176,13 @@ local function finish(line, from, to)
   local result = table.concat({ARGV[4], from, to, line}, ' ')
   redis.call('SET', record, result .. '\n' .. ARGV[14], 'PX', ARGV[5])
   return {'done', ARGV[3], line, tostring(from), tostring(to), ARGV[14]}
+end
+
+-- What the worker wants to remember of a whole-transcript PUT; it is right for this version only.
+local function remember()
+  if ARGV[15] ~= '' then
+    redis.call('HSET', key, 'p', ARGV[3] .. ' ' .. ARGV[15])
+  end
 end
 
 local function expire(at)

@@ -1,0 +1,60 @@
+import pytest
+
+from library.helpers import check, heat, said, several
+from library.relay import Relay
+from memory_cache import ContractMessage, open_cache
+from support.valkey import ValkeyServer
+
+DONE = b"$4\r\ndone\r\n"
+"""What the answer to each change that was made holds."""
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("hot", [False, True])
+async def test_change_whose_answer_is_lost_is_made_once(
+    valkey: ValkeyServer, valkey_url: str, lost: int, hot: bool
+) -> None:
+    """A change whose answer got lost is sent again, made once, and answered as if nothing was."""
+    assert valkey_url == valkey.url
+    async with Relay(valkey.socket_path, DONE) as relay, open_cache(relay.url) as cache:
+        chat = cache.session("chat")
+        await chat.append(said(0))
+        if hot:
+            await heat(chat)
+        relay.lose = lost
+        change = await chat.append(said(1))
+        assert relay.lose == 0
+        assert change.replayed
+        assert (change.start, change.end, change.next) == (1, 2, 2)
+        assert (await chat.recent(9)).messages == several(0, 2)
+        relay.lose = lost
+        assert await chat.pop() == said(1)
+        relay.lose = lost
+        await chat.set_fields({"a": 1})
+        relay.lose = lost
+        await chat.put([ContractMessage("user", "x")], {})
+        assert (await chat.recent(9)).next == 1
+        relay.lose = lost
+        await chat.replace(several(0, 3))
+        assert (await chat.recent(9)).messages == several(0, 3)
+        relay.lose = lost
+        assert (await chat.delete()).existed
+        assert relay.lose == 0
+        assert not (await chat.recent(9)).exists
+        assert cache.statistics().resent == 6 * lost
+
+
+async def test_caller_may_send_again(valkey: ValkeyServer, valkey_url: str) -> None:
+    """A caller that names its change may send it again itself, from anywhere."""
+    assert valkey_url == valkey.url
+    async with (
+        Relay(valkey.socket_path, DONE) as relay,
+        open_cache(relay.url) as cache,
+        open_cache(valkey.url) as other,
+    ):
+        relay.lose = 1
+        first = await cache.session("chat").append(said(0), operation_id="op")
+        again = await other.session("chat").append(said(0), operation_id="op")
+        assert again.replayed
+        assert again.version == first.version
+        await check(other.session("chat"), [said(0)])
