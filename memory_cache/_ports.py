@@ -182,7 +182,7 @@ class Store(Protocol):
         """Return the digests of sealed blocks that have one; None as ``blocks``."""
 
     async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
-        """Return what the last change of a session left as its record, and the session's header."""
+        """Return a session's header, and what its last change left as its record (else empty)."""
 
     async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
         """Enter the session into the index as active now."""

@@ -326,7 +326,7 @@ class Session:
         return await self._putter.put(self.key, messages, self._writer.fields(fields), wish, known)
 
     async def put_record(self) -> tuple[Known, bytes] | None:
-        """Return what the last PUT left as its record, with what the session held after it."""
+        """Return what the session holds now, and what its last change left as its record, if any."""
         found = await self._writer.store.put_record(self.key)
         if found is None:
             return None

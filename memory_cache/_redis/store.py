@@ -139,11 +139,11 @@ class RedisStore:
         """Return the record of the session's last PUT; see the port."""
         with translating():
             line, record = await self._lane.call("HMGET", self._keys.session(key), "h", "p")
-        if line is None or record is None:
+        if line is None:
             return None
         header = Header.parse(line)
-        tag, _, text = record.partition(b" ")
-        return (header, text) if tag.decode() == header.tag else None
+        tag, _, text = (record or b"").partition(b" ")
+        return header, text if tag.decode() == header.tag else b""
 
     async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
         """Enter the session into the index; see the port."""

@@ -24,6 +24,7 @@ from memory_cache_server.errors import (
 from memory_cache_server.fast_path import FastPath
 from memory_cache_server.models import SUMMARIZATION_THRESHOLD
 from memory_cache_server.names import StrictNames
+from memory_cache_server.putting import Putting
 from memory_cache_server.services import Services, digest
 from memory_cache_server.settings import ConfigurationError, Settings
 
@@ -69,7 +70,9 @@ def create_app(settings: Settings) -> FastAPI:
         )
         async with open_cache(settings.redis_url, config=config) as cache:
             fingerprint = digest(_release(), name, SUMMARIZATION_THRESHOLD)
-            app.state.services = Services(cache, settings, fingerprint)
+            app.state.services = Services(
+                cache, settings, fingerprint, Putting(cache, settings, fingerprint)
+            )
             yield
 
     app = FastAPI(

@@ -29,24 +29,18 @@ def query(request: Request, model: type[M]) -> M:
 
 
 async def body(request: Request, model: type[M], max_bytes: int) -> M:
+    """Read the body as ``model``; raises what `read`, `parsed` and `checked` raise."""
+    return checked(parsed(request, await read(request, max_bytes)), model)
+
+
+async def read(request: Request, max_bytes: int) -> bytes:
     """
-    Read the body as ``model``.
+    Read the body.
 
     Raises:
-        Problem: 413 if it is larger than ``max_bytes``, whatever its Content-Length says; 422.
-        InvalidJsonError: it could not be kept unchanged.
+        Problem: 413 if it is larger than ``max_bytes``, whatever its Content-Length says.
         ClientDisconnect: the client went away before its end.
     """
-    raw = await _read(request, max_bytes)
-    value: object = raw
-    if raw and _is_json(request.headers.get("content-type")):
-        value = _parsed(raw)
-    if not raw or value is None:
-        raise invalid([fault("missing", ["body"], "Field required")])
-    return _validated(value, model, "body")
-
-
-async def _read(request: Request, max_bytes: int) -> bytes:
     too_large = Problem(413, "too_large", "Too large", f"The body is larger than {max_bytes} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
@@ -61,8 +55,35 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _is_json(content_type: str | None) -> bool:
+def parsed(request: Request, raw: bytes) -> object:
+    """
+    Return the body parsed, if it is meant as JSON.
+
+    Raises:
+        Problem: 422.
+        InvalidJsonError: it could not be kept unchanged.
+    """
+    value: object = raw
+    if raw and is_json(request):
+        value = _parsed(raw)
+    if not raw or value is None:
+        raise invalid([fault("missing", ["body"], "Field required")])
+    return value
+
+
+def checked(value: object, model: type[M]) -> M:
+    """
+    Return a parsed body as ``model``.
+
+    Raises:
+        Problem: 422.
+    """
+    return _validated(value, model, "body")
+
+
+def is_json(request: Request) -> bool:
     """Whether a body is meant as JSON; one that does not say what it is, is."""
+    content_type = request.headers.get("content-type")
     if content_type is None:
         return True
     headers = MimeHeaders()

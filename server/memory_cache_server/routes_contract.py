@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from memory_cache import Consistency, InvalidNameError, Page, Session, VersionMismatchError
 from memory_cache_server import inputs
 from memory_cache_server.conditional import change_terms, reading_of, wants_minimal
-from memory_cache_server.contract_input import DEPRECATION_WARNING, checked_messages, fields_of
+from memory_cache_server.contract_input import DEPRECATION_WARNING
 from memory_cache_server.describe import (
     CHANGE_HEADERS,
     PUT_HEADERS,
@@ -130,26 +130,17 @@ async def put_session(request: Request) -> Response:
     """Make a session hold what the body says; its scope is in the body alone."""
     services = services_of(request)
     asked = inputs.query(request, WindowQuery)
-    body = await inputs.body(request, PutSession, services.settings.max_body_bytes)
-    session = session_of(
-        services.cache,
-        request.path_params["session_id"],
-        body,
-        scope_in=("body",),
-    )
-    messages = checked_messages(body.messages, services.settings)
-    terms = await change_terms(request, session)
-    change, page = await session.put(
-        messages, fields_of(body), ttl_seconds=body.ttl_seconds, **terms
-    )
-    headers = change_headers(change)
-    if any(message.created_at is None for message in messages):
+    put = await services.putting.put(request)
+    headers = change_headers(put.change)
+    if put.undated:
         headers["x-deprecation-warning"] = DEPRECATION_WARNING
+    key = put.session.key
     if wants_minimal(request):
         headers["preference-applied"] = "return=minimal"
-        return json_response(change_document(change, session.key), headers)
+        return json_response(change_document(put.change, key), headers)
     window = window_of(asked.model_name, asked.context_window_max)
-    return bytes_response(session_document(page, session.key, window, no_data=None), headers)
+    page = await put.whole_page()
+    return bytes_response(session_document(page, key, window, no_data=None), headers)
 
 
 @router.delete(

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from fastapi import Request
 
 from memory_cache import SessionCache
+from memory_cache_server.putting import Putting
 from memory_cache_server.settings import Settings
 
 
@@ -21,11 +22,13 @@ class Services:
         settings: of this server.
         fingerprint: changes with whatever may give other bytes for the same session: the
             release, the token counter, settings.
+        putting: carries out PUTs.
     """
 
     cache: SessionCache
     settings: Settings
     fingerprint: str
+    putting: Putting
 
     def shape(self, route: str, query: Mapping[str, object]) -> str:
         """Return a short text that is the same only for answers made in the same way."""

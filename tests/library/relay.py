@@ -12,13 +12,13 @@ class Relay:
     """
     Carries bytes between clients and a store on a unix socket, inside its `async with`.
 
-    The next `lose` answers that hold `marker` do not arrive: their connections end instead.
+    The next `lose` answers that hold one of the markers do not arrive: the connection ends.
     """
 
-    def __init__(self, target: Path, marker: bytes) -> None:
+    def __init__(self, target: Path, *markers: bytes) -> None:
         self.lose = 0
         self._target = target
-        self._marker = marker
+        self._markers = markers
         self._folder = tempfile.TemporaryDirectory(prefix="mc-")
         self._path = Path(self._folder.name) / "s"
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,16 +51,15 @@ class Relay:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
             writer.close()
             their_writer.close()
             self._tasks.discard(task)
+            for way in ways:
+                way.cancel()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(CHUNK):
-            if self.lose and self._marker in chunk:
+            if self.lose and any(marker in chunk for marker in self._markers):
                 self.lose -= 1
                 return
             writer.write(chunk)

@@ -5,8 +5,8 @@ from library.relay import Relay
 from memory_cache import ContractMessage, open_cache
 from support.valkey import ValkeyServer
 
-DONE = b"$4\r\ndone\r\n"
-"""What the answer to each change that was made holds."""
+MADE = (b"$4\r\ndone\r\n", b"$8\r\nreplayed\r\n")
+"""What the answer to each change that was made holds, now or before."""
 
 
 @pytest.mark.parametrize("lost", [1, 2])
@@ -16,7 +16,7 @@ async def test_change_whose_answer_is_lost_is_made_once(
 ) -> None:
     """A change whose answer got lost is sent again, made once, and answered as if nothing was."""
     assert valkey_url == valkey.url
-    async with Relay(valkey.socket_path, DONE) as relay, open_cache(relay.url) as cache:
+    async with Relay(valkey.socket_path, *MADE) as relay, open_cache(relay.url) as cache:
         chat = cache.session("chat")
         await chat.append(said(0))
         if hot:
@@ -48,7 +48,7 @@ async def test_caller_may_send_again(valkey: ValkeyServer, valkey_url: str) -> N
     """A caller that names its change may send it again itself, from anywhere."""
     assert valkey_url == valkey.url
     async with (
-        Relay(valkey.socket_path, DONE) as relay,
+        Relay(valkey.socket_path, *MADE) as relay,
         open_cache(relay.url) as cache,
         open_cache(valkey.url) as other,
     ):

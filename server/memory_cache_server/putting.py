@@ -1,0 +1,178 @@
+"""
+The PUT of a session: the short way for a transcript that only grew, else the whole one.
+
+Both leave the same state and give the same answer; the short way is taken only where it is
+certain, and whatever stops it, the whole way words the error.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from cachetools import LRUCache
+from fastapi import Request
+
+from memory_cache import (
+    Change,
+    Known,
+    Page,
+    Session,
+    SessionCache,
+    SessionKey,
+    VersionMismatchError,
+    at_least,
+)
+from memory_cache_server import inputs
+from memory_cache_server.conditional import change_terms
+from memory_cache_server.contract_input import checked_messages, fields_of
+from memory_cache_server.errors import Problem
+from memory_cache_server.names import session_of
+from memory_cache_server.put_prefix import (
+    SMALLEST_BODY,
+    Grown,
+    PutRecord,
+    match,
+    record_after,
+    record_of,
+)
+from memory_cache_server.schemas import PutSession
+from memory_cache_server.settings import Settings
+
+_CONDITIONS: Final = ("idempotency-key", "if-match", "if-none-match")
+"""Headers that take the whole way: they are about all of the input, or need the session first."""
+
+_MOST_SCOPES: Final = 10_000
+_TAIL_BYTES: Final = 4096
+_SCOPE: Final = re.compile(rb'"(namespace|user_id)"\\s*:\\s*("(?:[^"\\\\]|\\\\.)*"|null)')
+
+_Scope = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """
+    What a PUT did. ``page``: the whole transcript, or only its new end if ``cut``.
+
+    ``undated``: whether a message came without created_at.
+    """
+
+    change: Change
+    page: Page
+    session: Session
+    undated: bool
+    cut: bool
+
+    async def whole_page(self) -> Page:
+        """Return the whole transcript; it may have grown since, but not less."""
+        if not self.cut or self.change.version is None:
+            return self.page
+        return await self.session.transcript(consistency=at_least(self.change.version))
+
+
+class Putting:
+    """Carries out PUTs for one application."""
+
+    def __init__(self, cache: SessionCache, settings: Settings, fingerprint: str) -> None:
+        self._cache = cache
+        self._settings = settings
+        self._fingerprint = fingerprint
+        # The scope is in the body, often behind the messages: guess it, and check the guess.
+        self._scopes: LRUCache[str, _Scope] = LRUCache(_MOST_SCOPES)
+
+    async def put(self, request: Request) -> Put:
+        """
+        Make a session hold what the body says.
+
+        Raises:
+            Problem: 400, 413, 422.
+            MemoryCacheError: as `Session.put`.
+        """
+        raw = await inputs.read(request, self._settings.max_body_bytes)
+        found: tuple[SessionKey, Known] | None = None
+        session_id = request.path_params["session_id"]
+        plain = not any(name in request.headers for name in _CONDITIONS)
+        if plain and len(raw) >= SMALLEST_BODY and inputs.is_json(request):
+            session = session_of(self._cache, session_id, _Guess(*self._guess(session_id, raw)))
+            held = await session.put_record()
+            if held is not None:
+                known, data = held
+                found = session.key, known
+                record = PutRecord.load(data, self._fingerprint)
+                grown = record and match(raw, record, _seed(known))
+                if grown and (put := await self._grown(session, raw, known, grown)):
+                    return put
+        return await self._whole(request, raw, found)
+
+    async def _grown(self, session: Session, raw: bytes, known: Known, grown: Grown) -> Put | None:
+        try:
+            body = inputs.checked(grown.value, PutSession)
+            messages = checked_messages(body.messages, self._settings)
+        except Problem:
+            return None
+        if session_key(session.key.session_id, body) != session.key:
+            return None
+        record = record_after(raw, grown, known.held, _seed(known))
+        try:
+            change, page = await session.put(
+                messages,
+                fields_of(body),
+                ttl_seconds=body.ttl_seconds,
+                record=record.dump() if record else b"",
+                known=Known(known.version, grown.known.messages),
+            )
+        except VersionMismatchError:
+            return None
+        undated = grown.record.undated or any(each.created_at is None for each in messages)
+        return Put(change, page, session, undated, cut=True)
+
+    async def _whole(
+        self, request: Request, raw: bytes, found: tuple[SessionKey, Known] | None
+    ) -> Put:
+        value = inputs.parsed(request, raw)
+        body = inputs.checked(value, PutSession)
+        session_id = request.path_params["session_id"]
+        session = session_of(self._cache, session_id, body, scope_in=("body",))
+        messages = checked_messages(body.messages, self._settings)
+        terms = await change_terms(request, session)
+        record = None
+        if found is not None and found[0] == session.key and isinstance(value, dict):
+            known, sent = found[1], value.get("messages", [])
+            record = record_of(raw, sent, known.held, _seed(known), self._fingerprint)
+        change, page = await session.put(
+            messages,
+            fields_of(body),
+            ttl_seconds=body.ttl_seconds,
+            record=record.dump() if record else b"",
+            **terms,
+        )
+        self._scopes[session_id] = body.namespace, body.user_id
+        undated = any(message.created_at is None for message in messages)
+        return Put(change, page, session, undated, cut=False)
+
+    def _guess(self, session_id: str, raw: bytes) -> _Scope:
+        known = self._scopes.get(session_id)
+        if known is not None:
+            return known
+        found: dict[bytes, str | None] = {}
+        for name, text in _SCOPE.findall(raw[-_TAIL_BYTES:]):
+            try:
+                found[name] = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                continue
+        return found.get(b"namespace"), found.get(b"user_id")
+
+
+@dataclass(slots=True)
+class _Guess:
+    namespace: str | None
+    user_id: str | None
+
+
+def session_key(session_id: str, body: PutSession) -> SessionKey:
+    """Return the name that a body gives its session; empty and absent are the same."""
+    return SessionKey(body.namespace or "", body.user_id or "", session_id)
+
+
+def _seed(known: Known) -> int:
+    return int(known.version.inc, 16)

@@ -1,0 +1,66 @@
+from typing import cast
+
+from memory_cache import SessionKey, StoreError
+from memory_cache._clock import SystemClock
+from memory_cache._ports import Store
+from memory_cache._presence import Presence
+from unit.strategies import header
+
+KEY = SessionKey("n", "u", "s")
+
+
+class Index:
+    """As much of a store as presence uses: it notes what was asked, and may refuse."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.refuses = False
+
+    async def touch(self, _key: SessionKey, _expires_ms: int | None) -> None:
+        """Enter a session."""
+        self.asked.append("touch")
+        if self.refuses:
+            raise StoreError("full")
+
+    async def find(self, *_name: str) -> list[SessionKey]:
+        """Meet a session's entries."""
+        self.asked.append("find")
+        return []
+
+
+def presence(index: Index) -> Presence:
+    """A presence over this index, which notes activity once an hour."""
+    return Presence(cast("Store", index), SystemClock(), 3600)
+
+
+async def test_index_that_refuses_fails_no_change() -> None:
+    """A change that was made is no error because the index did not take its note; it asks again."""
+    index = Index()
+    known = presence(index)
+    index.refuses = True
+    await known.changed(KEY, header(1))
+    assert not known.known(KEY)
+    await known.changed(KEY, header(2))
+    await known.settle()
+    assert index.asked == ["touch", "touch"]
+
+
+async def test_activity_is_noted_now_and_then() -> None:
+    """One incarnation is noted once in a while, and again when its time to live changes."""
+    index = Index()
+    known = presence(index)
+    for num, ttl_ms in ((1, 0), (2, 0), (3, 5000), (4, 5000)):
+        await known.changed(KEY, header(num)._replace(ttl_ms=ttl_ms))
+    await known.settle()
+    assert index.asked == ["touch", "touch"]
+
+
+async def test_deleted_session_is_met() -> None:
+    """The entries of a session that was deleted are looked at, and it is no longer known."""
+    index = Index()
+    known = presence(index)
+    await known.changed(KEY, header(1))
+    known.deleted(KEY)
+    await known.settle()
+    assert index.asked == ["touch", "find"]
+    assert not known.known(KEY)
