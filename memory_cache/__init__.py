@@ -34,7 +34,7 @@ from memory_cache._names import session_key
 from memory_cache._open import cache_over, open_cache
 from memory_cache._page import Page
 from memory_cache._put import Known
-from memory_cache._session import ABSENT, UNCHANGED, Session, SessionCache, SessionList
+from memory_cache._session import Session, SessionCache, SessionList
 from memory_cache._stats import Statistics
 from memory_cache._tokens import token_counter
 from memory_cache._types import (
@@ -47,6 +47,7 @@ from memory_cache._types import (
     at_least,
 )
 from memory_cache._view import ContractMessage
+from memory_cache._wishes import ABSENT, UNCHANGED, IfVersion
 from memory_cache._writes import Change
 
 __all__ = [  # noqa: RUF022  # grouped by what one does with them
@@ -73,6 +74,7 @@ __all__ = [  # noqa: RUF022  # grouped by what one does with them
     "UNCHANGED",
     "Change",
     "ContractMessage",
+    "IfVersion",
     "Known",
     "parse_json",
     "token_counter",

@@ -6,12 +6,14 @@ no message (a key evicted, or deleted by hand).
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from typing import Final
 
 from memory_cache._config import CacheConfig
 from memory_cache._delta import decode
+from memory_cache._ending import end
 from memory_cache._errors import MemoryCacheError, StoreError
 from memory_cache._near import NearCache
 from memory_cache._ports import Bus, Clock, Have, Store
@@ -61,11 +63,7 @@ class Listener:
         Raises:
             Exception: a task had crashed with it, which is a bug of ours.
         """
-        tasks = [*self._tasks, *self._fencing]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end([*self._tasks, *self._fencing])
         for task in self._tasks:
             if not task.cancelled() and (crash := task.exception()):
                 raise crash
@@ -190,6 +188,15 @@ class Listener:
             return
         if span is None or not span.header.holds(header.version):
             self._near.doubt(key, "swept")
+            return
+        heard = self._near.passed(key, span.header)
+        if heard is None:
+            return
+        # The store is ahead: either the delta is on its way, or it was lost. A fence tells.
+        with contextlib.suppress(StoreError):
+            await self.fresh()
+            if not heard.done():
+                self._near.doubt(key, "swept")
 
 
 def _seen(future: asyncio.Future[None]) -> None:

@@ -41,9 +41,8 @@ class NearCache:
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._held = Budget(config.near_cache_bytes, self._evicted)
-        self._retired: dict[SessionKey, float] = {}
+        self._retired: dict[SessionKey, float | None] = {}
         self._waiting: dict[SessionKey, list[tuple[int, asyncio.Future[None]]]] = {}
-        self._now = 0.0
         self.lease = Lease(config.staleness_seconds)
         self.generation = 0
         self.connected = False
@@ -52,7 +51,6 @@ class NearCache:
 
     def answer(self, key: SessionKey, ask: Ask, now: float) -> Page | None:
         """Return the messages asked for if the near cache may answer, else None."""
-        self._now = now
         entry = self._held.get(key)
         if not isinstance(entry, Entry) or not self._live(entry):
             return None
@@ -225,7 +223,9 @@ class NearCache:
     def unsubscribe_retired(self, now: float) -> None:
         """Close the channels of sessions that were evicted a while ago and did not return."""
         for key, since in list(self._retired.items()):
-            if now - since >= self._config.unsubscribe_seconds:
+            if since is None:
+                self._retired[key] = now
+            elif now - since >= self._config.unsubscribe_seconds:
                 del self._retired[key]
                 self._unsubscribe(key)
 
@@ -351,7 +351,7 @@ class NearCache:
 
     def _retire(self, key: SessionKey) -> None:
         self._held.suspects.pop(key, None)
-        self._retired[key] = self._now
+        self._retired[key] = None
         self._wake(key)
 
     def _wake(self, key: SessionKey, num: int | None = None) -> None:

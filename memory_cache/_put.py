@@ -25,6 +25,9 @@ from memory_cache._writes import Change, Wish, Writer, fingerprint, whole
 _TRIES: Final = 4
 """How often a PUT compares again when somebody else was faster; then it replaces."""
 
+_LONGEST_CUT: Final = 4096
+"""Messages within which the beginning of a transcript that lost its head is looked for."""
+
 _HEADS: Final = 8
 """Places at which a transcript that lost its head is looked for: messages may all be equal."""
 
@@ -241,7 +244,8 @@ class Putter:
         self, key: SessionKey, header: Header, sent: Sequence[ContractMessage]
     ) -> _Plan | None:
         """Plan a PUT of a transcript whose oldest messages were cut off, if this is one."""
-        span = await self._store.tail(key, min(len(sent), header.next - header.first))
+        count = min(len(sent), header.next - header.first, _LONGEST_CUT)
+        span = await self._store.tail(key, count)
         if span is None or span.header.version != header.version:
             raise _MovedError
         stored = span.messages

@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -14,36 +13,23 @@ from memory_cache._listener import Listener
 from memory_cache._names import checked_name, session_key
 from memory_cache._near import NearCache
 from memory_cache._page import Page
-from memory_cache._ports import KEEP_TICKING, Clock, Condition, Store
+from memory_cache._ports import KEEP_TICKING, Clock, Store
 from memory_cache._put import Known, Putter
 from memory_cache._reads import Reader
 from memory_cache._stats import Counters, Statistics, snapshot
-from memory_cache._types import BOUNDED, NEWEST, Consistency, SessionKey, Version
+from memory_cache._types import BOUNDED, NEWEST, Consistency, SessionKey
 from memory_cache._view import ContractMessage
-from memory_cache._writes import Change, Wish, Writer, bodies_of, fingerprint
-
-MAX_PAGE: Final = 1000
-"""Messages in one page."""
-
-MAX_OFFSET: Final = 2**40
-"""More than there can be sessions, and less than a store can count."""
-
-MAX_OPERATION_ID: Final = 255
-
-MAX_TTL_SECONDS: Final = 10 * 365 * 24 * 3600
-
-
-class _Word(Enum):
-    ABSENT = auto()
-    UNCHANGED = auto()
-
-
-ABSENT: Final = _Word.ABSENT
-"""As ``if_version``: only if the session does not exist."""
-
-UNCHANGED: Final = _Word.UNCHANGED
-
-IfVersion = Version | str | Literal[_Word.ABSENT] | None
+from memory_cache._wishes import (
+    MAX_OFFSET,
+    MAX_PAGE,
+    UNCHANGED,
+    IfVersion,
+    Word,
+    count_of,
+    ttl_of,
+    wish_of,
+)
+from memory_cache._writes import Change, Writer, bodies_of, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +178,13 @@ class Session:
             TooLargeError: a message or the session would be over its limit.
         """
         stored = self._writer.write(self.key, messages)
-        wish = _wish(if_version, operation_id, _ttl(ttl_seconds))
+        wish = wish_of(if_version, operation_id, ttl_of(ttl_seconds))
         print_ = fingerprint("append", str(wish.ttl_ms), *bodies_of(stored))
         return await self._writer.append(self.key, stored, print_, wish)
 
     def peek(self, n: int, *, by_created_at: bool = False) -> Page | None:
         """Return the newest ``n`` messages without waiting; None: the near cache may not answer."""
-        return self._reader.peek(self.key, Ask(_count("n", n), by_created_at))
+        return self._reader.peek(self.key, Ask(count_of("n", n), by_created_at))
 
     async def recent(
         self, n: int, *, consistency: Consistency = BOUNDED, by_created_at: bool = False
@@ -213,7 +199,7 @@ class Session:
             VersionLostError: the store does not have the version asked for.
             VersionTimeoutError: it did not arrive in time.
         """
-        ask = Ask(_count("n", n), by_created_at)
+        ask = Ask(count_of("n", n), by_created_at)
         return await self._reader.recent(self.key, ask, consistency)
 
     async def page(
@@ -235,6 +221,8 @@ class Session:
             raise InvalidInputError("after", "cannot be combined with before")
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}")
+        if (before or 0) < 0 or (after or 0) < -1:
+            raise InvalidInputError("before" if after is None else "after", "is below every seq")
         if before is None and after is None:
             return await self.recent(limit, consistency=consistency)
         return await self._reader.page(
@@ -270,7 +258,7 @@ class Session:
         self, *, if_version: IfVersion = None, operation_id: str | None = None
     ) -> dict[str, Any] | None:
         """Remove the last message and return it; None if there is none."""
-        body = await self._writer.pop(self.key, _wish(if_version, operation_id, None))
+        body = await self._writer.pop(self.key, wish_of(if_version, operation_id, None))
         return None if body is None else orjson.loads(body)
 
     async def replace(
@@ -290,7 +278,7 @@ class Session:
         """
         stored = self._writer.write(self.key, messages)
         text = None if fields is None else self._writer.fields(fields)
-        wish = _wish(if_version, operation_id, _ttl(ttl_seconds))
+        wish = wish_of(if_version, operation_id, ttl_of(ttl_seconds))
         print_ = fingerprint("replace", str(wish.ttl_ms), text or b"", *bodies_of(stored))
         return await self._writer.replace(self.key, stored, text, print_, wish)
 
@@ -321,12 +309,12 @@ class Session:
             InvalidInputError, TooLargeError: as ``append``.
             VersionMismatchError: the session is not at the version that is known; nothing changed.
         """
-        ttl_ms = KEEP_TICKING if ttl_seconds is None else _ttl(ttl_seconds)
-        wish = replace(_wish(if_version, operation_id, ttl_ms), put_record=record)
+        ttl_ms = KEEP_TICKING if ttl_seconds is None else ttl_of(ttl_seconds)
+        wish = replace(wish_of(if_version, operation_id, ttl_ms), put_record=record)
         return await self._putter.put(self.key, messages, self._writer.fields(fields), wish, known)
 
     async def put_record(self) -> tuple[Known, bytes] | None:
-        """Return what the session holds now, and what its last change left as its record, if any."""
+        """Return what the session holds, and what its last change left as its record, if any."""
         found = await self._writer.store.put_record(self.key)
         if found is None:
             return None
@@ -339,7 +327,7 @@ class Session:
         *,
         if_version: IfVersion = None,
         operation_id: str | None = None,
-        ttl_seconds: int | Literal[_Word.UNCHANGED] | None = UNCHANGED,
+        ttl_seconds: int | Literal[Word.UNCHANGED] | None = UNCHANGED,
     ) -> Change:
         """
         Replace the fields that are given, clear those given as None, leave the others.
@@ -352,48 +340,12 @@ class Session:
         if ttl_seconds is UNCHANGED:
             ttl_ms = None
         else:
-            ttl_ms = 0 if ttl_seconds is None else _ttl(ttl_seconds)
-        wish = _wish(if_version, operation_id, ttl_ms)
+            ttl_ms = 0 if ttl_seconds is None else ttl_of(ttl_seconds)
+        wish = wish_of(if_version, operation_id, ttl_ms)
         return await self._writer.set_fields(self.key, fields, wish)
 
     async def delete(
         self, *, if_version: IfVersion = None, operation_id: str | None = None
     ) -> Change:
         """Delete the session; ``existed`` says whether there was one."""
-        return await self._writer.delete(self.key, _wish(if_version, operation_id, None))
-
-
-def _wish(if_version: IfVersion, operation_id: str | None, ttl_ms: int | None) -> Wish:
-    if operation_id is not None and not _is_operation_id(operation_id):
-        raise InvalidInputError("operation_id", f"must be 1 to {MAX_OPERATION_ID} characters")
-    if if_version is None:
-        return Wish(None, operation_id, ttl_ms)
-    if if_version is ABSENT:
-        return Wish(Condition(None), operation_id, ttl_ms)
-    try:
-        version = Version.parse(if_version) if isinstance(if_version, str) else if_version
-    except ValueError:
-        raise InvalidInputError("if_version", "is not a version of ours") from None
-    return Wish(Condition(version), operation_id, ttl_ms)
-
-
-def _is_operation_id(text: str) -> bool:
-    try:
-        text.encode()  # half of a surrogate pair is no character
-    except UnicodeEncodeError:
-        return False
-    return 1 <= len(text) <= MAX_OPERATION_ID
-
-
-def _ttl(seconds: int | None) -> int | None:
-    if seconds is None:
-        return None
-    if not 1 <= seconds <= MAX_TTL_SECONDS:
-        raise InvalidInputError("ttl_seconds", f"must be 1 to {MAX_TTL_SECONDS}")
-    return seconds * 1000
-
-
-def _count(field: str, number: int) -> int:
-    if number < 0:
-        raise InvalidInputError(field, "must not be negative")
-    return number
+        return await self._writer.delete(self.key, wish_of(if_version, operation_id, None))

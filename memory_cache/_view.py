@@ -23,7 +23,8 @@ class ContractMessage(NamedTuple):
     """
     A message as a contract client sends it, checked by the caller.
 
-    ``id``, ``created_at``: None where the client gave none. Times are ISO 8601 with a zone.
+    ``id``, ``created_at``: None where the client gave none. Times are ISO 8601 with a zone; one
+    that is not, or a text that is not Unicode, ends in a ``ValueError`` or ``TypeError``.
     ``extracted``: ``"t"`` or ``"f"``.
     """
 

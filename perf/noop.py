@@ -22,6 +22,25 @@ def application(headers: list[tuple[bytes, bytes]], body: bytes) -> Any:  # noqa
     return app
 
 
+def draining() -> Any:  # noqa: ANN401  # ASGI
+    """Return an application that reads a body, and sends it back unless a short answer will do."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  # ASGI
+        chunks, more = [], True
+        while more:
+            message = await receive()
+            chunks.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        body = b"".join(chunks)
+        if any(name == b"prefer" for name, _ in scope["headers"]):
+            body = b"{}"
+        length = (b"content-length", str(len(body)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
 class _Server(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:  # noqa: ANN401  # as theirs
         await super().startup(sockets)
@@ -29,13 +48,19 @@ class _Server(uvicorn.Server):
 
 
 def main() -> None:
-    """Serve the answer in a file on a free port, and print the port."""
+    """Serve on a free port, and print the port."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("answer", type=Path, help="JSON: headers, body")
-    answer = json.loads(parser.parse_args().answer.read_text())
-    headers = [(name.encode(), value.encode()) for name, value in answer["headers"]]
+    parser.add_argument("answer", type=Path, nargs="?", help="JSON: headers, body to send always")
+    parser.add_argument("--drain", action="store_true", help="read the body and send it back")
+    options = parser.parse_args()
+    if options.drain:
+        app = draining()
+    else:
+        answer = json.loads(options.answer.read_text())
+        headers = [(name.encode(), value.encode()) for name, value in answer["headers"]]
+        app = application(headers, answer["body"].encode())
     config = uvicorn.Config(
-        application(headers, answer["body"].encode()),
+        app,
         interface="asgi3",
         http="httptools",
         ws="none",

@@ -13,6 +13,7 @@ from typing import Any, Final
 import redis.exceptions as theirs
 from redis.asyncio.connection import AbstractConnection
 
+from memory_cache._ending import end
 from memory_cache._errors import CacheClosedError, IncompatibleStoreError
 from memory_cache._redis.connect import Dialer, Node
 from memory_cache._redis.errors import lost, slow, translated
@@ -79,8 +80,7 @@ class Lane:
         """Close the connection; calls under way fail."""
         self._closed = True
         if self._runner is not None:
-            self._runner.cancel()
-            await asyncio.wait([self._runner])
+            await end([self._runner])
         self._fail_all(CacheClosedError())
 
     async def _run(self) -> None:

@@ -92,11 +92,6 @@ class InMemoryBus:
     # Faults
 
     @property
-    def connected(self) -> bool:
-        """Whether there is a generation."""
-        return self._link is not None
-
-    @property
     def caught_up(self) -> bool:
         """Whether this worker has heard everything from the very server that takes writes now."""
         link, server = self._link, self._server

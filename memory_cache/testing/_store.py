@@ -104,11 +104,11 @@ class InMemoryStore:
         return found
 
     async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
-        """Return what the last change left as its record; see the port."""
+        """Return the header, and what the last change left as its record; see the port."""
         await self._gates.reach("put_record")
         record = self._server.record(key)
         await self._gates.reach("put_record.done")
-        return (record.header, record.put_record) if record and record.put_record else None
+        return (record.header, record.put_record) if record else None
 
     async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
         """Enter the session into the index; its own deadline is looked up when it is met."""

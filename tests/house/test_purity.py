@@ -26,7 +26,7 @@ def lower_floors() -> list[Path]:
     """The files of the floors below the ports, as the import contract lists them."""
     contracts = pyproject()["tool"]["importlinter"]["contracts"]
     [floors] = [contract["layers"] for contract in contracts if contract["id"] == "floors"]
-    below = floors[floors.index("(_ports)") + 1 :]
+    below = floors[floors.index("(_ports) | (_ending)") + 1 :]
     names = [name.strip(" ()") for floor in below for name in floor.split("|")]
     paths = [ROOT / "memory_cache" / f"{name}.py" for name in names if name != "_single_flight"]
     return [path for path in paths if path.exists()]

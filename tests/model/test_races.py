@@ -242,8 +242,11 @@ SMALL = replace(CONFIG, near_cache_bytes=6000)
 async def fill(worker: Worker, *names: str) -> None:
     """Make other sessions hot, so that older ones have to make room."""
     for name in names:
-        await worker.cache.session(name).append(message(0))
-        await warm(worker, name)
+        chat = worker.cache.session(name)
+        await chat.append(message(0))
+        await chat.recent(20)
+        await turns()
+        await chat.recent(20)
 
 
 @pytest.mark.parametrize("error", [None, StoreError("gone")], ids=["lands", "fails"])

@@ -25,7 +25,6 @@ from model.rig import (
     CONFIG,
     T_SECONDS,
     Rig,
-    Worker,
     check_page,
     check_quiet,
     check_worker,
@@ -265,6 +264,3 @@ class World:
 def failure(*, unknown: bool) -> StoreError:
     """The error of a call that may have been carried out, or cannot have been."""
     return StoreError("made up", applied="unknown" if unknown else "no")
-
-
-__all__ = ["SESSIONS", "Worker", "World", "failure"]

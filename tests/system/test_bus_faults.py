@@ -1,6 +1,7 @@
 """The subscription of a reading process breaks while another process writes."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -121,6 +122,25 @@ async def test_killed_again_and_again(valkey_tcp: ValkeyServer, valkey_tcp_url: 
     judge(reads, acks, 20, STALENESS)
     assert found["suspects"].get("lost", 0) >= 1
     assert found["reloaded"] <= found["revalidated"] / 10
+
+
+@pytest.mark.slow
+async def test_reader_stood_still(valkey_url: str) -> None:
+    """A process that stood still for longer than T answers nothing old when it goes on."""
+    async with Worker.started(valkey_url) as writer, Worker.started(valkey_url) as reader:
+        acks = [await writer.append("chat", 0)]
+        await reader.warm("chat", 20)
+        await reader.keep_reading("chat", 20)
+        for _ in range(3):
+            reader.process.send_signal(signal.SIGSTOP)
+            try:
+                acks += await writer.write("chat", first=len(acks), count=WRITES)
+                await asyncio.sleep(1.1 * STALENESS)
+            finally:
+                reader.process.send_signal(signal.SIGCONT)
+            await reader.warm("chat", 20)
+        reads = await reader.reads("chat")
+    judge(reads, acks, 20, STALENESS)
 
 
 async def test_revalidation_is_small(valkey_tcp: ValkeyServer) -> None:

@@ -98,6 +98,7 @@ def test_evicted_channel_closes_later() -> None:
     near.load(1, one)
     near.seen(key=one)
     near.load(1, other)
+    near.cache.unsubscribe_retired(NOW)
     near.cache.unsubscribe_retired(NOW + 9)
     assert near.unsubscribed == []
     near.cache.unsubscribe_retired(NOW + 10)
@@ -111,6 +112,7 @@ def test_session_that_returns_keeps_its_channel() -> None:
     near.load(1, one)
     near.load(1, other)
     near.load(1, one)
+    near.cache.unsubscribe_retired(NOW)
     near.cache.unsubscribe_retired(NOW + 1000)
     assert near.unsubscribed == [other]
 
