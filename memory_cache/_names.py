@@ -1,6 +1,7 @@
 """Names of sessions: which are allowed, and how they become one unambiguous text."""
 
 import unicodedata
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from memory_cache._errors import InvalidNameError
@@ -55,6 +56,7 @@ def encode_part(name: str) -> str:
     return quote(name, safe="")
 
 
+@lru_cache(maxsize=16_384)
 def encode_key(key: SessionKey) -> str:
     """Return the text of a session's name; two names never share one."""
     return "/".join(map(encode_part, key))

@@ -1,10 +1,11 @@
 """The store on Redis: one hash per session (docs/design.md), one script per change."""
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
-from memory_cache._blocks import Block
+from memory_cache._blocks import Block, block_start
 from memory_cache._config import CacheConfig
 from memory_cache._errors import (
     DamagedSessionError,
@@ -25,8 +26,8 @@ _STAGE_BYTES: Final = 4 * 1024 * 1024
 """A larger rewrite is written aside in slices of this size and switched by one script."""
 
 _STAGED_MS: Final = 60_000
-_SLICE_BLOCKS: Final = 128
-"""Sealed blocks read by one HMGET: some 3 MB, 3 ms of the server's time."""
+_SLICE_BLOCKS: Final = 64
+"""Sealed blocks read by one HMGET: some 1.5 MB, 1.5 ms of the server's time."""
 
 
 class RedisStore:
@@ -109,19 +110,30 @@ class RedisStore:
         self, key: SessionKey, numbers: Sequence[int], header: Header
     ) -> dict[int, Block] | None:
         """Return sealed blocks, in slices; see the port."""
+        # The slices leave together: the server goes from one to the next without waiting for us.
+        slices = [numbers[at : at + _SLICE_BLOCKS] for at in range(0, len(numbers), _SLICE_BLOCKS)]
+        parts = await asyncio.gather(*(self._slice(key, some, header) for some in slices))
         found: dict[int, Block] = {}
-        for at in range(0, len(numbers), _SLICE_BLOCKS):
-            some = numbers[at : at + _SLICE_BLOCKS]
-            names = [f"{kind}{number}" for number in some for kind in "btd"]
-            values = await self._sealed(key, names, header)
-            if values is None:
+        for part in parts:
+            if part is None:
                 return None
-            for i, number in enumerate(some):
-                bodies, sidecar, digest = values[3 * i : 3 * i + 3]
-                if bodies is None or sidecar is None:
-                    raise DamagedSessionError("a block is missing")
-                start = max(number * 64, header.first)
-                found[number] = Block(start, bodies, sidecar, digest or b"")
+            found.update(part)
+        return found
+
+    async def _slice(
+        self, key: SessionKey, numbers: Sequence[int], header: Header
+    ) -> dict[int, Block] | None:
+        names = [f"{kind}{number}" for number in numbers for kind in "btd"]
+        values = await self._sealed(key, names, header)
+        if values is None:
+            return None
+        found: dict[int, Block] = {}
+        for i, number in enumerate(numbers):
+            bodies, sidecar, digest = values[3 * i : 3 * i + 3]
+            if bodies is None or sidecar is None:
+                raise DamagedSessionError("a block is missing")
+            start = block_start(number, header.first)
+            found[number] = Block(start, bodies, sidecar, digest or b"")
         return found
 
     async def digests(

@@ -86,7 +86,7 @@ def session_document(
         "context_percentage_total_used": used,
         "context_percentage_until_summarization": until,
     }
-    return b'{"messages":' + page.view_json + b"," + orjson.dumps(rest)[1:]
+    return page.view_json_between(b'{"messages":', b"," + orjson.dumps(rest)[1:])
 
 
 def page_document(page: Page) -> bytes:

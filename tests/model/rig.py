@@ -25,6 +25,8 @@ T = TypeVar("T")
 S = "s"
 CONFIG = CacheConfig(sweep_seconds=1e9)
 T_SECONDS = CONFIG.staleness_seconds
+MOST_SECONDS = 100.0
+"""A test that waits in vain fails after that time, of which none really passes."""
 
 
 class Worker(InMemoryWorker):
@@ -81,7 +83,7 @@ def run(main: Callable[[Rig], Coroutine[Any, Any, T]]) -> T:
     clock = ManualClock()
 
     async def inside() -> T:
-        async with rig(clock) as made:
+        async with rig(clock) as made, asyncio.timeout(MOST_SECONDS):
             return await main(made)
 
     with asyncio.Runner(loop_factory=lambda: ManualLoop(clock)) as runner:
@@ -170,6 +172,8 @@ def _still(record: Record | None, end: float, time: int) -> bool:
 def check_worker(worker: Worker, server: InMemoryServer) -> None:
     """Assert that every ring is a run of what its session was, and the near cache's own rules."""
     worker.near.check()
+    suspects = worker.near._held.suspects.keys()  # noqa: SLF001  # see `near`
+    assert suspects <= {entry.key for entry in worker.entries()}, "a suspect that is not held"
     for entry in worker.entries():
         if entry.header is None:
             continue

@@ -265,6 +265,7 @@ def test_eviction_during_a_load(error: StoreError | None) -> None:
         gate.open(error)
         await asyncio.wait([reading])
         assert reading.exception() is error
+        check_worker(worker, rig.server)
         await fill(worker, "d", "e", "f", S)
         await turns()
         check_quiet(worker, rig.server)
