@@ -33,6 +33,7 @@ from memory_cache._json import parse_json
 from memory_cache._names import session_key
 from memory_cache._open import cache_over, open_cache
 from memory_cache._page import Page
+from memory_cache._ports import Bus, BusHandler, Clock, Store
 from memory_cache._put import Known
 from memory_cache._session import Session, SessionCache, SessionList
 from memory_cache._stats import Statistics
@@ -61,6 +62,11 @@ __all__ = [  # noqa: RUF022  # grouped by what one does with them
     "cache_over",
     "open_cache",
     "session_key",
+    # Put it over a store, bus and clock of your own: memory_cache.testing has some.
+    "Bus",
+    "BusHandler",
+    "Clock",
+    "Store",
     # Read.
     "BOUNDED",
     "NEWEST",

@@ -91,7 +91,7 @@ class Page:
         return _array(self.views)
 
     def view_json_between(self, before: bytes, after: bytes) -> bytes:
-        """Return ``view_json`` between two texts without newlines: one copy less of what is long."""
+        """Return ``view_json`` between two texts without newlines, in one piece: it may be long."""
         return _array(self.views, before, after)
 
     @property

@@ -69,7 +69,7 @@ class Outcome:
     """
     What became of a change.
 
-    ``header``: the version after it; of a delete, the one that was deleted. None: there was
+    ``header``: the version after it; of a delete, one that is never current. None: there was
     no session, and nothing was done. ``start``, ``end``: where the messages are.
     ``replayed``: the operation had been done before; this is its first result.
     ``missing``: there is no session and ``create`` was not given; nothing was done.

@@ -93,7 +93,7 @@ async def run(rounds: int) -> dict[str, Any]:
         await pool.disconnect()
 
     def middle(name: str, part: int) -> float:
-        return statistics.median(pair[part] for pair in seen[name])
+        return float(statistics.median(pair[part] for pair in seen[name]))
 
     return {
         "append_us": round(middle("alone", 0)),

@@ -1,11 +1,11 @@
 """
 Hot GETs of the last 20 over HTTP, against a raw ASGI no-op that sends the same headers and bytes.
 
-    python -m perf.hot_get [--rounds 7] [--requests 20000] [--json]
+    python -m perf.hot_get [--rounds 7] [--requests 20000]
 
 A thousand sessions in turn, by eight connections; both servers run the same uvicorn with one
-worker, and take turns. Compared are requests a second, and CPU time a request. Every answer is checked.
-Exit code 1: below the target.
+worker, and take turns. Compared are requests a second, and CPU time a request. Every answer is
+checked. Exit code 1: below the target.
 """
 
 import argparse

@@ -1,12 +1,12 @@
 """
 PUT of a transcript that grew, 10,000 messages (3.7 MB), against a handler that only drains a body.
 
-    python -m perf.put [--rounds 15] [--json]
+    python -m perf.put [--rounds 15]
 
 Each turn adds one message, as today's clients do. `minimal` asks for a short answer
-(`Prefer: return=minimal`); `echo` has the whole transcript sent back, and is compared with a handler
-that drains the body and sends it back. Both servers run the same uvicorn, and take turns. Answers are
-checked. Exit code 1: over a target.
+(`Prefer: return=minimal`); `echo` has the whole transcript sent back, and is compared with a
+handler that drains the body and sends it back. Both servers run the same uvicorn, and take turns.
+Answers are checked. Exit code 1: over a target.
 """
 
 import argparse
@@ -123,7 +123,6 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", action="store_true", help="accepted; the output is JSON")
     found = asyncio.run(run(parser.parse_args().rounds))
     print(json.dumps(found, indent=2))
     return int(any(found[-1][kind] > most for kind, most in TARGETS.items()))

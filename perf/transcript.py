@@ -3,9 +3,9 @@ Whole-transcript GET of 10,000 messages (3.7 MB), and a cold one through the lib
 
     python -m perf.transcript [--rounds 15]
 
-Over HTTP, its blocks in the near cache, against a raw ASGI application that sends the same bytes from
-memory. Through the library, with nothing held, against one plain HMGET of the same blocks. Answers are
-checked. Exit code 1: over a target.
+Over HTTP, its blocks in the near cache, against a raw ASGI application that sends the same bytes
+from memory. Through the library, with nothing held, against one plain HMGET of the same blocks.
+Answers are checked. Exit code 1: over a target.
 """
 
 import argparse

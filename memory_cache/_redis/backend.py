@@ -1,7 +1,10 @@
 """Store and bus of one URL, sharing the connection that writes take."""
 
 import asyncio
+import secrets
 from typing import Self
+
+from redis.exceptions import ResponseError
 
 from memory_cache._config import CacheConfig
 from memory_cache._errors import StoreError
@@ -37,11 +40,25 @@ class RedisBackend:
         store = RedisStore(lane, Lane(dialer, 4 * config.store_timeout_seconds), keys, config)
         try:
             with translating():
-                await asyncio.wait_for(lane.call("PING"), config.store_timeout_seconds)
+                epoch = await asyncio.wait_for(
+                    _epoch(lane, keys.epoch), config.store_timeout_seconds
+                )
         except TimeoutError as error:
             await store.aclose()
             raise StoreError("the store does not answer") from error
         except BaseException:
             await store.aclose()
             raise
-        return cls(store, RedisBus(dialer, lane, keys))
+        return cls(store, RedisBus(dialer, lane, keys, epoch))
+
+
+async def _epoch(lane: Lane, name: str) -> str:
+    """Return the store's epoch; one that has none, and takes no writes, will have another later."""
+    made = secrets.token_hex(8)
+    try:
+        await lane.call("SET", name, made, "NX")
+    except ResponseError:
+        await lane.call("PING")
+        return made
+    epoch: bytes = await lane.call("GET", name)
+    return epoch.decode()

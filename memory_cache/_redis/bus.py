@@ -32,14 +32,14 @@ class RedisBus:
     redis-py's PubSub is not used: it reconnects and subscribes again without telling.
     """
 
-    def __init__(self, dialer: Dialer, lane: Lane, keys: Keys) -> None:
-        """Nothing is connected before ``run``."""
+    def __init__(self, dialer: Dialer, lane: Lane, keys: Keys, epoch: str) -> None:
+        """Nothing is connected before ``run``. ``epoch``: of the store, before anything is read."""
         self._dialer = dialer
         self._lane = lane
         self._keys = keys
         self._fence_channel = keys.fence_channel(secrets.token_hex(8))
         self._live: _Subscription | None = None
-        self._epoch: str | None = None
+        self._epoch = epoch
 
     async def run(self, handler: BusHandler) -> None:
         """Connect, tell, reconnect; see the port."""
@@ -94,7 +94,7 @@ class RedisBus:
     def _flushed(self, epoch: str) -> str | None:
         # Known from one generation to the next: a snapshot may be taken before the first fence.
         known, self._epoch = self._epoch, epoch
-        return None if known in {None, epoch} else "the store was flushed"
+        return None if known == epoch else "the store was flushed"
 
 
 class _Subscription:
