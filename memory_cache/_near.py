@@ -51,7 +51,10 @@ class NearCache:
 
     def answer(self, key: SessionKey, ask: Ask, now: float) -> Page | None:
         """Return the messages asked for if the near cache may answer, else None."""
-        entry = self._held.get(key)
+        try:
+            entry = self._held[key]
+        except KeyError:
+            return None
         if not isinstance(entry, Entry) or not self._live(entry):
             return None
         if now >= entry.deadline:

@@ -7,15 +7,16 @@ to the routes, which answer the same bytes.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
 
-from cachetools import LRUCache
+from cachetools import FIFOCache
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
-from memory_cache import Page, Session
+from memory_cache import Page, SessionKey
 from memory_cache_server.conditional import Reading
 from memory_cache_server.rendering import PRIVATE, read_headers, session_document
 from memory_cache_server.schemas import SessionQuery
@@ -39,8 +40,8 @@ _Request = tuple[bytes, bytes, str]
 class _Plan:
     """What one path and query mean, and the answer that was right for ``header``."""
 
-    session: Session
-    limit: int
+    key: SessionKey
+    peek: Callable[[], Page | None]
     reading: Reading
     header: object = None
     answer: _Answer | None = None
@@ -53,7 +54,8 @@ class FastPath:
     def __init__(self, app: FastAPI, budget_bytes: int) -> None:
         self._app = app
         # Ready answers pay: making one costs more than all that uvicorn does for a request.
-        self._plans: LRUCache[_Request, _Plan] = LRUCache(budget_bytes, attrgetter("cost"))
+        # First in, first out: the order of least use would cost a tenth of a hot read.
+        self._plans: FIFOCache[_Request, _Plan] = FIFOCache(budget_bytes, attrgetter("cost"))
 
     @property
     def bytes_held(self) -> int:
@@ -79,11 +81,11 @@ class FastPath:
                     return None
                 tags = value
         request = scope["raw_path"], scope["query_string"], scope["root_path"]
-        plan = self._plans.get(request) or self._parsed(request)
-        if plan is None:
-            return None
-        page = plan.session.peek(plan.limit, by_created_at=True)
-        if page is None:
+        try:
+            plan: _Plan | None = self._plans[request]
+        except KeyError:
+            plan = self._parsed(request)
+        if plan is None or (page := plan.peek()) is None:
             return None
         if page.header is not plan.header:
             self._remember(request, plan, page)
@@ -124,12 +126,13 @@ def _parsed(services: Services, raw_path: bytes, query_string: bytes) -> _Plan |
         path[1].decode(), namespace=asked.namespace, user_id=asked.user_id
     )
     shape = services.shape("session", asked.model_dump())
-    return _Plan(session, int(limit), Reading(shape, frozenset(), None, newest=False))
+    peek = session.peeker(int(limit), by_created_at=True)
+    return _Plan(session.key, peek, Reading(shape, frozenset(), None, newest=False))
 
 
 def _rendered(plan: _Plan, page: Page) -> _Answer:
     headers = _headers(plan, page)
-    body = session_document(page, plan.session.key, None, no_data={})
+    body = session_document(page, plan.key, None, no_data={})
     headers["content-length"] = str(len(body))
     headers["content-type"] = "application/json"
     return _messages(200, headers, body)
