@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -19,6 +19,7 @@ from memory_cache._errors import InvalidInputError, InvalidJsonError
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _INT64: Final = range(-(2**63), 2**64)
 _LONGEST_INT64: Final = 20
+_CONTAINERS: Final = frozenset({dict, list})
 
 
 def canonical(value: object, field: str, *, max_depth: int) -> bytes:
@@ -34,7 +35,7 @@ def canonical(value: object, field: str, *, max_depth: int) -> bytes:
         raise InvalidInputError(field, f"cannot be kept as JSON ({error})") from None
     if b"null" in text and not _all_finite(value):
         raise InvalidInputError(field, "holds a number that is not finite")
-    if _deeper(text, value, max_depth):
+    if _deeper(text, max_depth):
         raise InvalidInputError(field, f"is nested deeper than {max_depth}")
     return text
 
@@ -52,7 +53,7 @@ def parse_json(raw: bytes, *, max_depth: int = 64) -> object:
     except orjson.JSONDecodeError as error:
         reason = f"is not JSON in UTF-8, at position {error.pos}"
         raise InvalidJsonError("body", reason) from None
-    if _deeper(raw, value, max_depth):
+    if _deeper(raw, max_depth, value):
         raise InvalidJsonError("body", f"is nested deeper than {max_depth}")
     # What comes out as it went in, byte for byte, has lost nothing. The rest is looked at
     # by a slower parser, that shows every number and every key as they stand in the text.
@@ -105,24 +106,21 @@ def _first_fault(value: object, path: str) -> tuple[str, str] | None:
     return next((found for at, inner in parts if (found := _first_fault(inner, at))), None)
 
 
-def _deeper(text: bytes, value: object, limit: int) -> bool:
-    """Whether ``value`` is nested deeper than ``limit``; its text says no at once as a rule."""
+def _deeper(text: bytes, limit: int, parsed: object = None) -> bool:
+    """Whether JSON text is nested deeper than ``limit``; as a rule a count of brackets says no."""
     if text.count(b"{") + text.count(b"[") <= limit:
         return False
-    level: list[object] = [value]
+    level: list[Any] = [parsed if parsed is not None else orjson.loads(text)]
     for _ in range(limit):
-        level = [inner for outer in level for inner in _children(outer)]
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _CONTAINERS
+        ]
         if not level:
             return False
     return True
-
-
-def _children(value: object) -> list[object]:
-    if isinstance(value, Mapping):
-        return [inner for inner in value.values() if isinstance(inner, (Mapping, list, tuple))]
-    if isinstance(value, (list, tuple)):
-        return [inner for inner in value if isinstance(inner, (Mapping, list, tuple))]
-    return []
 
 
 def _all_finite(value: object) -> bool:

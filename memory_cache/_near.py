@@ -106,7 +106,7 @@ class NearCache:
             entry.kept.clear()
         have = None
         if entry.header and entry.ring and entry.state is not State.LIVE:
-            have = Have(entry.header, entry.ring.end)
+            have = Have(entry.header, entry.ring.end, self._config.ring_messages)
         return Load(entry, self.generation, entry.serial, have, entry.fields)
 
     def land(self, load: Load, span: Span, sent_at: float, ask: Ask) -> Page | None:

@@ -102,10 +102,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Have:
-    """What a reader holds already, so that only the rest is sent."""
+    """
+    What a reader holds already, so that only the rest is sent.
+
+    It holds all up to ``next``. If no more than ``reach`` messages are new, it is sent just these;
+    else as if it held nothing.
+    """
 
     header: Header
     next: int
+    reach: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,13 @@ from memory_cache._ports import Condition, Outcome, Rewrite, Span, Terms
 from memory_cache._reads import Reader
 from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage, Tier, Version
 from memory_cache._view import ContractMessage, contract_view, equals_view
-from memory_cache._writes import Change, Wish, Writer, fingerprint, whole
+from memory_cache._writes import Change, Wish, Writer, fingerprint, unhurried, whole
 
 _TRIES: Final = 4
 """How often a PUT compares again when somebody else was faster; then it replaces."""
+
+_BLOCKS: Final = 4
+"""Blocks rendered in one turn of the event loop."""
 
 _LONGEST_CUT: Final = 4096
 """Messages within which the beginning of a transcript that lost its head is looked for."""
@@ -95,7 +98,9 @@ class Putter:
         for left in reversed(range(_TRIES)):
             try:
                 plan = (
-                    await self._plan(key, sent, wish, known) if left else self._replace(sent, wish)
+                    await self._plan(key, sent, wish, known)
+                    if left
+                    else await self._replace(sent, wish)
                 )
                 change = await self._send(key, plan, fields, print_, wish)
             except _MovedError:
@@ -132,14 +137,15 @@ class Putter:
         if known and (span is None or span.header.version != known.version):
             raise VersionMismatchError(str(span.header.version) if span else None)
         if span is None:
-            new = self._scribe.write_contract(sent, 0)
+            new = await unhurried(self._scribe.write_contract(sent, 0))
             return _Plan(Condition(None), new, [message.body for message in new])
         header = span.header
         if wish.condition is not None and wish.condition.version != header.version:
-            return self._replace(sent, wish)
+            return await self._replace(sent, wish)
         prefix = await self._equal_prefix(key, span, sent, header.first + skip)
-        new = self._scribe.write_contract(
-            sent[prefix.count - skip :], header.max_created, at=prefix.count
+        rest = sent[prefix.count - skip :]
+        new = await unhurried(
+            self._scribe.write_contract(rest, header.max_created, at=prefix.count)
         )
         views = prefix.views + [message.body for message in new]
         condition = Condition(header.version)
@@ -148,10 +154,10 @@ class Putter:
         if prefix.count:
             change = await self._from_difference(key, span, prefix, new)
             return _Plan(condition, change, views)
-        return await self._without_head(key, header, sent) or self._replace(sent, wish)
+        return await self._without_head(key, header, sent) or await self._replace(sent, wish)
 
-    def _replace(self, sent: Sequence[ContractMessage], wish: Wish) -> _Plan:
-        new = self._scribe.write_contract(sent, 0)
+    async def _replace(self, sent: Sequence[ContractMessage], wish: Wish) -> _Plan:
+        new = await unhurried(self._scribe.write_contract(sent, 0))
         return _Plan(wish.condition, whole(new, 0, 0), [message.body for message in new])
 
     async def _equal_prefix(
@@ -173,20 +179,15 @@ class Putter:
         digests = await self._store.digests(key, covered, header)
         if digests is None:
             raise _MovedError
-        joined = {
-            number: _joined(
-                sent[block_start(number, header.first) - offset :], number, header.first
-            )
-            for number in covered
-            if number in digests
-        }
+        told = [number for number in covered if number in digests]
+        texts = await unhurried((_joined(_part(sent, offset, n, header)) for n in told), _BLOCKS)
+        joined = {number: text for number, text in zip(told, texts, strict=True) if text}
         unsure = []
         for number in numbers:
-            ours = joined.get(number)
-            if ours is not None and digest(ours) == digests[number]:
+            if number in joined and digest(joined[number]) == digests[number]:
                 continue
             unsure.append(number)
-            if ours is not None or offset + len(sent) < (number + 1) * BLOCK:
+            if number in joined or offset + len(sent) < (number + 1) * BLOCK:
                 break
         fetched = await self._reader.sealed(key, header, unsure)
         if fetched is None:
@@ -194,13 +195,14 @@ class Putter:
         compared = dict(zip(unsure, fetched, strict=True))
         seq, views = offset, list[bytes]()
         for number in numbers:
-            block, ours = compared.get(number), joined.get(number)
-            if block is None and ours is not None:
-                views.append(ours)
+            block = compared.get(number)
+            if block is None:
+                views.append(joined[number])
                 seq = (number + 1) * BLOCK
                 continue
-            assert block is not None, "a block is either known to be equal or fetched"
-            equal = _equal(block.messages()[seq - block.start :], sent[seq - offset :])
+            equal = _equal(
+                block.messages()[seq - block.start :], sent[seq - offset : seq - offset + BLOCK]
+            )
             views.extend(equal)
             seq += len(equal)
             if seq < (number + 1) * BLOCK:
@@ -253,7 +255,9 @@ class Putter:
             count = len(stored) - at
             equal = _equal(stored[at:], sent[:count])
             if len(equal) == count:
-                new = self._scribe.write_contract(sent[count:], header.max_created, at=count)
+                new = await unhurried(
+                    self._scribe.write_contract(sent[count:], header.max_created, at=count)
+                )
                 change = whole((*stored[at:], *new), span.start + at, 0)
                 views = equal + [message.body for message in new]
                 return _Plan(Condition(header.version), change, views)
@@ -272,9 +276,15 @@ def _heads(stored: Sequence[StoredMessage], sent: Sequence[ContractMessage]) -> 
                 return
 
 
-def _joined(some: Sequence[ContractMessage], number: int, first: int) -> bytes | None:
+def _part(
+    sent: Sequence[ContractMessage], offset: int, number: int, header: Header
+) -> Sequence[ContractMessage]:
+    """Return what was sent for a block; ``offset`` is the seq of the first of all."""
+    return sent[block_start(number, header.first) - offset : (number + 1) * BLOCK - offset]
+
+
+def _joined(some: Sequence[ContractMessage]) -> bytes | None:
     """Return a block's worth of what was sent as it would be stored; None: ids are missing."""
-    some = some[: (number + 1) * BLOCK - block_start(number, first)]
     if any(message.id is None or message.created_at is None for message in some):
         return None
     return b"\n".join(map(contract_view, some))

@@ -32,7 +32,7 @@ _HEDGE_SECONDS: Final = 0.02
 """How long a read waits for a delta that should be on its way before it asks the store."""
 
 _FILL_MESSAGES: Final = 64
-"""A cold read fetches as many, so that the ring is worth having; a suspect, all that it misses."""
+"""A cold read fetches as many, so that the ring is worth having."""
 
 _SOME_BLOCKS: Final = 32
 """Sealed blocks an iteration holds at once."""
@@ -210,8 +210,7 @@ class Reader:
             return await self._from_store(key, ask, None)
         sent_at = self._clock.now()
         try:
-            count = self._config.ring_messages if load.have else _FILL_MESSAGES
-            span = await self._store.tail(key, max(ask.messages, count), load.have)
+            span = await self._store.tail(key, max(ask.messages, _FILL_MESSAGES), load.have)
         except BaseException:
             self._near.failed(load)
             raise

@@ -178,7 +178,7 @@ class Session:
             InvalidInputError: a message is not an object that JSON keeps unchanged.
             TooLargeError: a message or the session would be over its limit.
         """
-        stored = self._writer.write(self.key, messages)
+        stored = await self._writer.write(self.key, messages)
         wish = wish_of(if_version, operation_id, ttl_of(ttl_seconds))
         print_ = fingerprint("append", str(wish.ttl_ms), *bodies_of(stored))
         return await self._writer.append(self.key, stored, print_, wish)
@@ -281,7 +281,7 @@ class Session:
         Raises:
             InvalidInputError, TooLargeError: as ``append``.
         """
-        stored = self._writer.write(self.key, messages)
+        stored = await self._writer.write(self.key, messages)
         text = None if fields is None else self._writer.fields(fields)
         wish = wish_of(if_version, operation_id, ttl_of(ttl_seconds))
         print_ = fingerprint("replace", str(wish.ttl_ms), text or b"", *bodies_of(stored))

@@ -43,9 +43,9 @@ class Scribe:
 
     def write(
         self, messages: Sequence[Mapping[str, object]], newest: int
-    ) -> tuple[StoredMessage, ...]:
+    ) -> Iterator[StoredMessage]:
         """
-        Return messages as they are stored: any JSON object, nothing added inside.
+        Yield messages as they are stored: any JSON object, nothing added inside.
 
         ``newest``: the largest created_at known of the session, in microseconds; a time given
         by us is never before it.
@@ -55,13 +55,13 @@ class Scribe:
             TooLargeError: a message is over its limit.
         """
         times = self._times(newest)
-        return tuple(self._write(at, sent, times) for at, sent in enumerate(messages))
+        return (self._write(at, sent, times) for at, sent in enumerate(messages))
 
     def write_contract(
         self, messages: Sequence[ContractMessage], newest: int, at: int = 0
-    ) -> tuple[StoredMessage, ...]:
+    ) -> Iterator[StoredMessage]:
         """
-        Return contract messages in the contract's six-field form, with id and time filled in.
+        Yield contract messages in the contract's six-field form, with id and time filled in.
 
         ``at``: the position of the first, for what an error calls it.
 
@@ -69,7 +69,7 @@ class Scribe:
             TooLargeError: a message is over its limit.
         """
         times = self._times(newest)
-        return tuple(self._write_contract(i, sent, times) for i, sent in enumerate(messages, at))
+        return (self._write_contract(i, sent, times) for i, sent in enumerate(messages, at))
 
     def _write(self, at: int, sent: Mapping[str, object], times: Iterator[int]) -> StoredMessage:
         field = f"messages[{at}]"

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from itertools import islice
+from typing import Final, TypeVar
 
 import orjson
 
@@ -25,6 +26,11 @@ _TRIES: Final = 16
 """How often a read-change-write begins again when somebody else was faster."""
 
 _RESEND_PAUSE_SECONDS: Final = 0.05
+
+_SLICE: Final = 128
+"""Messages worked on in one turn of the event loop: some 2 ms."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Writer:
         self._counters = counters
         self._presence = Presence(store, clock, config.touch_seconds)
 
-    def write(
+    async def write(
         self, key: SessionKey, messages: Mapping[str, object] | Sequence[Mapping[str, object]]
     ) -> tuple[StoredMessage, ...]:
         """
@@ -97,7 +103,7 @@ class Writer:
             InvalidInputError, TooLargeError: a message cannot be.
         """
         several = (messages,) if isinstance(messages, Mapping) else messages
-        return self.scribe.write(several, self._near.newest(key))
+        return await unhurried(self.scribe.write(several, self._near.newest(key)))
 
     async def aclose(self) -> None:
         """Wait for what goes on in the background."""
@@ -296,6 +302,16 @@ class Writer:
         await asyncio.wait([future], timeout=self._config.staleness_seconds / 4)
         if not future.done():
             self._near.doubt(key, "late")
+
+
+async def unhurried(items: Iterator[T], at_once: int = _SLICE) -> tuple[T, ...]:
+    """Work through many items in slices: the event loop goes on in between."""
+    taken: list[T] = []
+    while some := list(islice(items, at_once)):
+        taken.extend(some)
+        if len(some) == at_once:
+            await asyncio.sleep(0)
+    return tuple(taken)
 
 
 def whole(messages: tuple[StoredMessage, ...], first: int, max_before: int) -> Rewrite:

@@ -242,9 +242,10 @@ class RedisStore:
     async def _read(
         self, key: SessionKey, mode: str, count: int, bound: int, have: Have | None
     ) -> Span | None:
-        known: list[Argument] = ["", "", "", -1]
+        known: list[Argument] = ["", "", "", -1, 0]
         if have is not None:
-            known = [have.header.inc, have.header.edits, have.next, have.header.fields_num]
+            header = have.header
+            known = [header.inc, header.edits, have.next, header.fields_num, have.reach]
         with translating():
             reply = await self._lane.run_script(
                 READ, [self._keys.session(key)], mode, count, bound, *known

@@ -104,8 +104,10 @@ def tail(record: Record, now_ms: int, count: int, have: Have | None) -> Span:
     if have is not None and not header.holds(have.header.version):
         have = None
     start = max(header.first, header.next - count)
-    if have and have.header.edits == header.edits and start <= have.next <= header.next:
-        start = have.next
+    if have and have.header.edits == header.edits:
+        furthest = max(header.first, header.next - max(count, have.reach))
+        if furthest <= have.next <= header.next:
+            start = have.next
     known = have is not None and have.header.fields_num >= header.fields_num
     return _span(record, now_ms, start, header.next, None if known else record.fields)
 

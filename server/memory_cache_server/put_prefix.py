@@ -27,6 +27,9 @@ SMALLEST_BODY: Final = 16 * 1024
 
 _LARGEST_HEAD: Final = 64 * 1024
 
+_PLACES: Final = 8
+"""Places at which the messages are looked for: their beginning may stand elsewhere, too."""
+
 
 class Checkpoint(NamedTuple):
     """The first ``messages`` of a body end at ``length``, and hash to ``digest`` up to there."""
@@ -117,12 +120,9 @@ def record_of(
     """
     for separator, dumps in _STYLES:
         texts = list(map(dumps, messages))
-        joined = separator.join(texts)
-        at = body.find(b"[" + joined + b"]")
-        if at < 0:
+        at = _place(body, texts, separator)
+        if at is None:
             continue
-        if not texts or at > _LARGEST_HEAD:
-            return None
         ends = _ends(at + 1, texts, separator)
         undated = any("created_at" not in message for message in messages)
         counts = sorted({count for count in (held, len(texts)) if 0 < count <= len(texts)})
@@ -149,6 +149,21 @@ def record_after(body: bytes, grown: Grown, held: int, seed: int) -> PutRecord |
         undated = grown.record.undated or any("created_at" not in each for each in rest)
         checkpoints = _checkpoints(body, wanted, seed)
         return PutRecord(grown.record.fingerprint, undated, grown.record.head, checkpoints)
+    return None
+
+
+def _place(body: bytes, texts: Sequence[bytes], separator: bytes) -> int | None:
+    """Return where the bracket stands that opens just these texts."""
+    if not texts:
+        return None
+    joined = separator.join(texts) + b"]"
+    at = -1
+    for _ in range(_PLACES):
+        at = body.find(b"[" + texts[0], at + 1, _LARGEST_HEAD)
+        if at < 0:
+            return None
+        if body.startswith(joined, at + 1):
+            return at
     return None
 
 

@@ -31,7 +31,7 @@ def scribe(*, max_message_bytes: int = 1000) -> Scribe:
 @given(st.lists(objects, max_size=5), st.integers(0, 2 * NOW))
 def test_messages_are_kept_as_sent(messages: list[dict[str, Any]], newest: int) -> None:
     """A message is stored byte for byte; our times rise and are never before the newest."""
-    stored = scribe(max_message_bytes=10**6).write(messages, newest)
+    stored = list(scribe(max_message_bytes=10**6).write(messages, newest))
     assert [body for body, _ in stored] == [orjson.dumps(message) for message in messages]
     times = [meta.created_at for _, meta in stored]
     assert times == [max(NOW, newest) + at for at in range(len(messages))]
@@ -44,7 +44,7 @@ def test_messages_are_kept_as_sent(messages: list[dict[str, Any]], newest: int) 
 def test_own_id_and_time_are_honoured() -> None:
     """What a message brings along is used; only what it lacks is made, beside it."""
     text = iso_time(NOW - 5)
-    full, bare = scribe().write([{"id": "x", "created_at": text}, {"role": "user"}], 0)
+    full, bare = list(scribe().write([{"id": "x", "created_at": text}, {"role": "user"}], 0))
     assert (full.meta.created_at, full.meta.id) == (NOW - 5, "")
     assert bare.meta.id == f"id-{bare.meta.created_at}"
     assert orjson.loads(view(full))["id"] == "x"
@@ -53,8 +53,8 @@ def test_own_id_and_time_are_honoured() -> None:
 
 def test_six_fields_are_their_own_view() -> None:
     """A message in the contract's form, sent through the library, needs no second copy."""
-    [first] = scribe().write_contract([ContractMessage("user", "hi")], 0)
-    [again] = scribe().write([orjson.loads(first.body)], 0)
+    [first] = list(scribe().write_contract([ContractMessage("user", "hi")], 0))
+    [again] = list(scribe().write([orjson.loads(first.body)], 0))
     assert again == first
     assert again.meta.own_view
 
@@ -62,7 +62,7 @@ def test_six_fields_are_their_own_view() -> None:
 @given(st.integers(0, 2 * NOW), st.integers(1, 4))
 def test_contract_messages_are_completed(newest: int, count: int) -> None:
     """A contract message without id and time is given both, in order."""
-    stored = scribe().write_contract([ContractMessage("user", "hi")] * count, newest)
+    stored = list(scribe().write_contract([ContractMessage("user", "hi")] * count, newest))
     for at, (body, meta) in enumerate(stored):
         time = max(NOW, newest) + at
         held = orjson.loads(body)
@@ -73,7 +73,7 @@ def test_contract_messages_are_completed(newest: int, count: int) -> None:
 def test_mappings_are_objects() -> None:
     """Any mapping may be a message, not dictionaries alone."""
     message: Mapping[str, object] = MappingProxyType({"a": 1})
-    [stored] = scribe().write([message], 0)
+    [stored] = list(scribe().write([message], 0))
     assert stored.body == b'{"a":1}'
     assert orjson.loads(view(stored))["content"] == '{"a":1}'
 
@@ -82,14 +82,17 @@ def test_mappings_are_objects() -> None:
 def test_a_bad_message_is_named(bad: Any) -> None:  # noqa: ANN401  # it is of the wrong type
     """The error names the message by its position."""
     with pytest.raises(InvalidInputError, match=re.escape("messages[1]")):
-        scribe().write([{}, bad], 0)
+        list(scribe().write([{}, bad], 0))
 
 
 def test_limit_of_a_message() -> None:
     """A message of the limit is taken, one byte more is refused, by its position."""
     exact = {"a": "x" * 92}
-    assert len(scribe(max_message_bytes=100).write([exact], 0)[0].body) == 100
+    [kept] = scribe(max_message_bytes=100).write([exact], 0)
+    assert len(kept.body) == 100
     with pytest.raises(TooLargeError, match=re.escape("messages[1]")):
-        scribe(max_message_bytes=100).write([exact, {"a": "x" * 93}], 0)
+        list(scribe(max_message_bytes=100).write([exact, {"a": "x" * 93}], 0))
     with pytest.raises(TooLargeError, match=re.escape("messages[7]")):
-        scribe(max_message_bytes=100).write_contract([ContractMessage("u", "x" * 100)], 0, at=7)
+        list(
+            scribe(max_message_bytes=100).write_contract([ContractMessage("u", "x" * 100)], 0, at=7)
+        )

@@ -20,7 +20,7 @@ from memory_cache._view import (
 from unit.strategies import objects, texts
 
 moments = st.integers(0, 4_000_000_000_000_000)
-parts = texts | st.dictionaries(st.sampled_from(["text", "type"]), texts) | st.integers()
+parts = texts | st.dictionaries(st.sampled_from(["text", "type"]), texts) | st.integers(0, 9)
 contents = texts | st.lists(parts, max_size=3) | st.none() | objects
 messages = st.builds(
     lambda base, extra: base | extra,

@@ -4,6 +4,7 @@
 -- KEYS  1 session
 -- ARGV  1 'tail', 'before' or 'after'   2 how many   3 the seq of before or after
 --       4 inc   5 edits   6 next   7 fields_num: what the reader has ('' nothing)
+--       8 so many new messages the reader takes in place of all that it asks for
 --
 -- Returns {} if there is no session, else {header, ms left, fields ('' as the reader has
 -- them), first seq, sidecar, bodies, sidecar, bodies, …}, one pair per block.
@@ -31,7 +32,8 @@ if ARGV[1] == 'before' then
 elseif ARGV[1] == 'after' then
   from = math.min(next_, math.max(first, bound + 1))
   to = math.min(next_, from + count)
-elseif ARGV[4] == inc and ARGV[5] == edits and tonumber(ARGV[6]) >= from and tonumber(ARGV[6]) <= next_ then
+elseif ARGV[4] == inc and ARGV[5] == edits and tonumber(ARGV[6]) <= next_
+  and tonumber(ARGV[6]) >= math.max(first, next_ - math.max(count, tonumber(ARGV[8]))) then
   from = tonumber(ARGV[6])
 end
 
