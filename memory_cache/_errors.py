@@ -35,6 +35,10 @@ class InvalidInputError(MemoryCacheError, ValueError):
         self.field = field
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["InvalidInputError"], tuple[str, str]]:
+        """Travel between processes."""
+        return type(self), (self.field, self.reason)
+
 
 class InvalidNameError(InvalidInputError):
     """A session id, namespace or user id is empty, too long or not printable text."""

@@ -1,17 +1,33 @@
-"""A Valkey of our own for a measurement: on a unix socket, keeping nothing."""
+"""What measurements run against: a Valkey of our own, and servers in processes of their own."""
 
 import asyncio
 import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from memory_cache_server.embedded import EmbeddedValkey
 
+PACKAGES = Path(__file__).parent.parent
+END_SECONDS = 15
+_SETTINGS = re.compile(r"MEMORY_CACHE_|REDIS_URL$|PORT$|LOG_LEVEL$|.*AUTH|LOCUST_")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of children: this package on the path, nobody's settings."""
+    kept = {name: value for name, value in os.environ.items() if not _SETTINGS.match(name)}
+    path = [str(PACKAGES), kept.get("PYTHONPATH", "")]
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+
 
 @contextlib.asynccontextmanager
 async def valkey() -> AsyncIterator[str]:
-    """Give the URL of a fresh Valkey; it is gone afterwards."""
+    """Give the URL of a fresh Valkey on a unix socket, keeping nothing; it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="memory-cache-perf-") as folder:
         server = EmbeddedValkey(Path(folder), "none")
         await server.start()
@@ -19,3 +35,80 @@ async def valkey() -> AsyncIterator[str]:
             yield server.url
         finally:
             await asyncio.shield(server.stop())
+
+
+def stock_redis() -> str | None:
+    """Return the program of the machine's Redis, if it has one."""
+    return shutil.which("redis-server")
+
+
+@contextlib.asynccontextmanager
+async def redis_server(program: str) -> AsyncIterator[str]:
+    """Give the URL of a fresh Redis of the machine on a unix socket, keeping nothing."""
+    with tempfile.TemporaryDirectory(prefix="memory-cache-perf-") as folder:
+        socket = Path(folder, "redis.sock")
+        words = (program, "--port", "0", "--unixsocket", str(socket), "--dir", folder)
+        async with child(*words, "--save", "", "--appendonly", "no"):
+            async with asyncio.timeout(END_SECONDS):
+                while not socket.exists():
+                    await asyncio.sleep(0.01)
+            yield f"unix://{socket}"
+
+
+@contextlib.asynccontextmanager
+async def child(*words: str, cwd: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+    """
+    Run a program in a process group of its own; the group is ended afterwards.
+
+    Its own group, so that Ctrl-C reaches us alone and all is ended in order.
+    """
+    running = await asyncio.create_subprocess_exec(
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment(),
+        cwd=cwd,
+        start_new_session=True,
+    )
+    try:
+        yield running
+    finally:
+        await asyncio.shield(_end(running))
+
+
+async def _end(running: asyncio.subprocess.Process) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            if running.returncode is None or number == signal.SIGKILL:
+                os.killpg(running.pid, number)
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await running.communicate()
+        except TimeoutError:
+            continue
+
+
+@contextlib.asynccontextmanager
+async def process(*words: str) -> AsyncIterator[tuple[int, str]]:
+    """Run a Python process that prints where it listens; give its pid and that line."""
+    async with child(sys.executable, *words) as running:
+        assert running.stdout is not None, "a pipe"
+        line = (await running.stdout.readline()).decode().strip()
+        if not line:
+            raise RuntimeError(f"python {' '.join(words)} ended before it listened")
+        yield running.pid, line
+
+
+@contextlib.asynccontextmanager
+async def memory_cache(url: str, workers: int = 1) -> AsyncIterator[tuple[int, str]]:
+    """Run our server; give its pid and address."""
+    words = ("serve", "--port", "0", "--redis-url", url, "--workers", str(workers))
+    async with process("-m", "memory_cache_server", *words) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def whole_document(url: str, workers: int = 1) -> AsyncIterator[tuple[int, str]]:
+    """Run the server of the whole-document design; give its pid and address."""
+    words = ("--redis-url", url, "--workers", str(workers))
+    async with process("-m", "perf.baselines.whole_document", *words) as found:
+        yield found

@@ -70,10 +70,12 @@ def create_app(settings: Settings) -> FastAPI:
         )
         async with open_cache(settings.redis_url, config=config) as cache:
             fingerprint = digest(_release(), name, SUMMARIZATION_THRESHOLD)
-            app.state.services = Services(
-                cache, settings, fingerprint, Putting(cache, settings, fingerprint)
-            )
-            yield
+            putting = Putting(cache, settings, fingerprint)
+            app.state.services = Services(cache, settings, fingerprint, putting)
+            try:
+                yield
+            finally:
+                putting.close()
 
     app = FastAPI(
         title="memory-cache",

@@ -11,6 +11,7 @@ import re
 import secrets
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -80,6 +81,11 @@ class Problem(Exception):  # noqa: N818  a thing to answer, not only a thing gon
         self.detail = detail
         self.headers = dict(headers or {})
         self.applied = applied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes."""
+        make = partial(Problem, headers=self.headers, applied=self.applied)
+        return make, (self.status, self.code, self.title, self.detail)
 
     def response(self, scope: Scope, **more: str) -> Response:
         """Return the document for a request; ``more`` stands beside the rest."""

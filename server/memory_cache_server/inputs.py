@@ -30,7 +30,7 @@ def query(request: Request, model: type[M]) -> M:
 
 async def body(request: Request, model: type[M], max_bytes: int) -> M:
     """Read the body as ``model``; raises what `read`, `parsed` and `checked` raise."""
-    return checked(parsed(request, await read(request, max_bytes)), model)
+    return checked(parsed(await read(request, max_bytes), is_json=is_json(request)), model)
 
 
 async def read(request: Request, max_bytes: int) -> bytes:
@@ -55,7 +55,7 @@ async def read(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def parsed(request: Request, raw: bytes) -> object:
+def parsed(raw: bytes, *, is_json: bool) -> object:
     """
     Return the body parsed, if it is meant as JSON.
 
@@ -64,7 +64,7 @@ def parsed(request: Request, raw: bytes) -> object:
         InvalidJsonError: it could not be kept unchanged.
     """
     value: object = raw
-    if raw and is_json(request):
+    if raw and is_json:
         value = _parsed(raw)
     if not raw or value is None:
         raise invalid([fault("missing", ["body"], "Field required")])
@@ -89,8 +89,8 @@ def is_json(request: Request) -> bool:
     headers = MimeHeaders()
     headers["content-type"] = content_type
     subtype = headers.get_content_subtype()
-    is_json = subtype == "json" or subtype.endswith("+json")
-    return headers.get_content_maintype() == "application" and is_json
+    of_json = subtype == "json" or subtype.endswith("+json")
+    return headers.get_content_maintype() == "application" and of_json
 
 
 def _parsed(raw: bytes) -> object:

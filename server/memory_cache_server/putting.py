@@ -5,8 +5,9 @@ Both leave the same state and give the same answer; the short way is taken only 
 certain, and whatever stops it, the whole way words the error.
 """
 
+import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -15,6 +16,7 @@ from fastapi import Request
 
 from memory_cache import (
     Change,
+    ContractMessage,
     Known,
     Page,
     Session,
@@ -28,14 +30,15 @@ from memory_cache_server.conditional import change_terms
 from memory_cache_server.contract_input import checked_messages, fields_of
 from memory_cache_server.errors import Problem
 from memory_cache_server.names import session_of
-from memory_cache_server.put_prefix import (
-    SMALLEST_BODY,
-    Grown,
-    PutRecord,
-    match,
-    record_after,
-    record_of,
+from memory_cache_server.offload import LONG_BODY, Offload
+from memory_cache_server.put_parse import (
+    Expected,
+    ParsedPut,
+    parse_put,
+    parse_put_packed,
+    unpacked,
 )
+from memory_cache_server.put_prefix import SMALLEST_BODY, Grown, PutRecord, match, record_after
 from memory_cache_server.schemas import PutSession
 from memory_cache_server.settings import Settings
 
@@ -79,6 +82,7 @@ class Putting:
         self._fingerprint = fingerprint
         # The scope is in the body, often behind the messages: guess it, and check the guess.
         self._scopes: LRUCache[str, _Scope] = LRUCache(_MOST_SCOPES)
+        self._offload = Offload()
 
     async def put(self, request: Request) -> Put:
         """
@@ -89,7 +93,7 @@ class Putting:
             MemoryCacheError: as `Session.put`.
         """
         raw = await inputs.read(request, self._settings.max_body_bytes)
-        found: tuple[SessionKey, Known] | None = None
+        expected: Expected | None = None
         session_id = request.path_params["session_id"]
         plain = not any(name in request.headers for name in _CONDITIONS)
         if plain and len(raw) >= SMALLEST_BODY and inputs.is_json(request):
@@ -97,58 +101,72 @@ class Putting:
             held = await session.put_record()
             if held is not None:
                 known, data = held
-                found = session.key, known
+                expected = Expected(session.key, known, self._fingerprint)
                 record = PutRecord.load(data, self._fingerprint)
-                grown = record and match(raw, record, _seed(known))
-                if grown and (put := await self._grown(session, raw, known, grown)):
+                grown = record and match(raw, record, expected.seed)
+                if grown and (put := await self._grown(session, raw, expected, grown)):
                     return put
-        return await self._whole(request, raw, found)
+        return await self._whole(request, raw, expected)
 
-    async def _grown(self, session: Session, raw: bytes, known: Known, grown: Grown) -> Put | None:
+    def close(self) -> None:
+        """End the process beside the worker."""
+        self._offload.close()
+
+    async def _grown(
+        self, session: Session, raw: bytes, expected: Expected, grown: Grown
+    ) -> Put | None:
         try:
             body = inputs.checked(grown.value, PutSession)
             messages = checked_messages(body.messages, self._settings)
         except Problem:
             return None
-        if session_key(session.key.session_id, body) != session.key:
+        if SessionKey(body.namespace or "", body.user_id or "", session.key[2]) != session.key:
             return None
-        record = record_after(raw, grown, known.held, _seed(known))
+        version, held = expected.known
+        record = record_after(raw, grown, held, expected.seed)
         try:
             change, page = await session.put(
                 messages,
                 fields_of(body),
                 ttl_seconds=body.ttl_seconds,
                 record=record.dump() if record else b"",
-                known=Known(known.version, grown.known.messages),
+                known=Known(version, grown.known.messages),
             )
         except VersionMismatchError:
             return None
         undated = grown.record.undated or any(each.created_at is None for each in messages)
         return Put(change, page, session, undated, cut=True)
 
-    async def _whole(
-        self, request: Request, raw: bytes, found: tuple[SessionKey, Known] | None
-    ) -> Put:
-        value = inputs.parsed(request, raw)
-        body = inputs.checked(value, PutSession)
+    async def _whole(self, request: Request, raw: bytes, expected: Expected | None) -> Put:
         session_id = request.path_params["session_id"]
-        session = session_of(self._cache, session_id, body, scope_in=("body",))
-        messages = checked_messages(body.messages, self._settings)
+        parsed = await self._parsed(request, raw, expected)
+        namespace, user_id, _ = parsed.key
+        scope = _Guess(namespace, user_id)
+        session = session_of(self._cache, session_id, scope, scope_in=("body",))
         terms = await change_terms(request, session)
-        record = None
-        if found is not None and found[0] == session.key and isinstance(value, dict):
-            known, sent = found[1], value.get("messages", [])
-            record = record_of(raw, sent, known.held, _seed(known), self._fingerprint)
         change, page = await session.put(
-            messages,
-            fields_of(body),
-            ttl_seconds=body.ttl_seconds,
-            record=record.dump() if record else b"",
+            parsed.messages,
+            parsed.fields,
+            ttl_seconds=parsed.ttl_seconds,
+            record=parsed.record,
             **terms,
         )
-        self._scopes[session_id] = body.namespace, body.user_id
-        undated = any(message.created_at is None for message in messages)
-        return Put(change, page, session, undated, cut=False)
+        self._scopes[session_id] = namespace, user_id
+        return Put(change, page, session, parsed.undated, cut=False)
+
+    async def _parsed(self, request: Request, raw: bytes, expected: Expected | None) -> ParsedPut:
+        session_id = request.path_params["session_id"]
+        is_json = inputs.is_json(request)
+        if is_json and len(raw) >= LONG_BODY:
+            args = raw, session_id, self._settings, expected
+            parsed = await self._offload.run(parse_put_packed, *args)
+            if parsed is not None:
+                messages: list[ContractMessage] = []
+                for some in parsed.packed:
+                    messages.extend(unpacked(some))
+                    await asyncio.sleep(0)
+                return replace(parsed, messages=messages)
+        return parse_put(raw, session_id, self._settings, expected, is_json=is_json)
 
     def _guess(self, session_id: str, raw: bytes) -> _Scope:
         known = self._scopes.get(session_id)
@@ -167,12 +185,3 @@ class Putting:
 class _Guess:
     namespace: str | None
     user_id: str | None
-
-
-def session_key(session_id: str, body: PutSession) -> SessionKey:
-    """Return the name that a body gives its session; empty and absent are the same."""
-    return SessionKey(body.namespace or "", body.user_id or "", session_id)
-
-
-def _seed(known: Known) -> int:
-    return int(known.version.inc, 16)

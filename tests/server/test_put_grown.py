@@ -14,6 +14,8 @@ import pytest
 
 from memory_cache import Page
 from memory_cache_server import putting
+from memory_cache_server.errors import Problem
+from memory_cache_server.offload import Offload
 from memory_cache_server.putting import Put, Putting
 from support.in_process import SESSION, serving
 
@@ -208,3 +210,41 @@ async def test_odd_bodies(valkey_url: str, taken: list[bool]) -> None:
         assert moved.json()["user_id"] == "u"
         assert len((await client.get(SESSION)).json()["messages"]) == 5
     assert any(taken)
+
+
+async def test_long_bodies_are_parsed_beside(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body of megabytes is parsed in another process, errors included, with the same answers."""
+    answers: list[bool] = []
+    run = Offload.run
+
+    async def watched(self: Offload, *call: Any) -> Any:  # noqa: ANN401  # handed on
+        parsed = None
+        try:
+            parsed = await run(self, *call)
+        except Problem:
+            parsed = "a problem"
+            raise
+        finally:
+            answers.append(parsed is not None)
+        return parsed
+
+    monkeypatch.setattr(Offload, "run", watched)
+    async with serving(valkey_url) as client:
+        for turn in range(400):
+            messages = [
+                {"role": "user", "content": f"{turn} {at} " + "x" * 500, "id": f"{turn}/{at}"}
+                for at in range(700)
+            ]
+            body = json.dumps({"messages": messages}).encode()
+            answer = await put(client, body)
+            assert [m["id"] for m in answer.json()["messages"]] == [m["id"] for m in messages]
+            if answers[-1]:
+                break
+        messages[600]["content"] = " "
+        answer = await put(client, json.dumps({"messages": messages}).encode())
+        assert (answer.status_code, answer.json()["applied"]) == (400, "no")
+        answer = await put(client, body[:-1])
+        assert answer.status_code == 422
+    assert answers[-3:] == [True] * 3

@@ -1,0 +1,1 @@
+"""What we compare with: the design we replace, written as well as it can be."""

@@ -1,0 +1,1 @@
+"""What all measurements share: verdicts, pictures, pages, progress."""

@@ -1,0 +1,96 @@
+"""
+How plots look: few lines, named at their ends, in colours that everybody can tell apart.
+
+The colours are those of Okabe and Ito; each series has a marker of its own too, so that a plot
+can be read without colour.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+BLUE, SKY, VERMILION, GREEN, GREY = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#777777"
+DPI = 150
+WIDTH_INCHES = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one series is drawn."""
+
+    label: str
+    color: str
+    marker: str
+    line: str = "-"
+
+
+@contextmanager
+def sheet(path: Path, title: str, panels: int = 1, height: float = 4.2) -> Iterator[list[Axes]]:
+    """Give axes to draw on; the picture is written at the end."""
+    with plt.rc_context({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}):
+        figure, axes = plt.subplots(1, panels, figsize=(WIDTH_INCHES, height), squeeze=False)
+        try:
+            figure.suptitle(title, fontsize=13, fontweight="bold", x=0.02, ha="left")
+            yield list(axes[0])
+            figure.tight_layout()
+            figure.savefig(path, dpi=DPI)
+        finally:
+            plt.close(figure)
+
+
+def log_axes(axes: Axes, x: str, y: str) -> None:
+    """Make both axes logarithmic, with plain numbers and their units."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(plain))
+        axis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(visible=True, which="major", color="#e5e5e5")
+
+
+def draw(axes: Axes, style: Style, points: Mapping[int, float] | Mapping[float, float]) -> None:
+    """Draw a series."""
+    axes.plot(
+        list(points),
+        list(points.values()),
+        color=style.color,
+        marker=style.marker,
+        linestyle=style.line,
+        markersize=5,
+        linewidth=2,
+        label=style.label,
+    )
+
+
+def legend(axes: Axes, **more: Any) -> None:  # noqa: ANN401  # as the library's
+    """Name the series, inside the axes."""
+    axes.legend(frameon=False, fontsize=9.5, **more)
+
+
+def bars(axes: Axes, names: Sequence[str], values: Sequence[float], colors: Sequence[str]) -> None:
+    """Draw one bar each, with its number at its end."""
+    drawn = axes.barh(range(len(names)), values, color=list(colors))
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.bar_label(drawn, labels=[plain(value) for value in values], padding=3)
+    axes.margins(x=0.15)
+
+
+def plain(value: float, _: object = None) -> str:
+    """Write a number as people do: 0.5, 10, 1k, 1M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"

@@ -1,0 +1,225 @@
+"""
+Story 1 for Locust; ``python -m perf story1`` runs it against both designs. By hand:
+
+    memory-cache serve --workers 2
+    locust -f perf/story1/locustfile.py Append --host http://127.0.0.1:8000 --headless \
+        --processes 2 --messages 2000 --stages 1:10,25:30
+
+Requests are named by the size of their session, so Locust's own report shows latency against size.
+Every answer is compared byte for byte with what it must hold; one that is wrong makes Locust exit
+with 1. Nothing here may import asyncio: Locust runs on gevent.
+"""
+
+import json
+import os
+import random
+import time
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from locust import FastHttpUser, LoadTestShape, constant_pacing, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+
+from perf.story1.talk import LAST, Talk, bucket
+
+JSON = {"Content-Type": "application/json"}
+WARM_TURNS = 3
+WARM, FILL = "(warming)", "(filling)"
+_UNMEASURED = (WARM, FILL)
+
+
+@events.init_command_line_parser.add_listener
+def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:  # noqa: ANN401  # Locust's
+    """What this story can be told to do."""
+    group = parser.add_argument_group("story 1")
+    group.add_argument("--messages", type=int, default=0, help="in each session, at first")
+    group.add_argument("--sizes", default="", help="one session, at these sizes in turn; then end")
+    group.add_argument("--turns", type=int, default=10, help="at each size")
+    group.add_argument("--stages", default="1:3600", help="users:seconds,…")
+    group.add_argument("--pace", type=float, default=0.0, help="seconds from turn to turn; 0: none")
+    group.add_argument("--sessions", type=int, default=100, help="that readers read")
+    group.add_argument("--prefix", default="chat", help="first part of session names")
+    group.add_argument("--samples", type=Path, help="folder for the time of every request")
+
+
+class Story(LoadTestShape):
+    """So many users for so many seconds, then more."""
+
+    def __init__(self, *words: Any, **more: Any) -> None:  # noqa: ANN401  # Locust's
+        """Begin before the first stage."""
+        super().__init__(*words, **more)
+        self.begun: list[tuple[float, int]] = []
+
+    def tick(self) -> tuple[int, float] | None:
+        """Return how many users there are to be now."""
+        assert self.runner is not None, "Locust sets it"
+        left = self.get_run_time()
+        for number, stage in enumerate(self.runner.environment.parsed_options.stages.split(",")):
+            users, seconds = stage.split(":")
+            if left < float(seconds):
+                if len(self.begun) == number:
+                    self.begun.append((time.time(), int(users)))
+                return int(users), float(users)
+            left -= float(seconds)
+        return None
+
+
+_samples: list[tuple[float, str, int, float]] = []
+"""When it ended, what it was, how long the session was, milliseconds."""
+
+
+@events.request.add_listener
+def note(  # noqa: D103
+    request_type: str,
+    name: str,
+    response_time: float,
+    context: dict[str, Any],
+    exception: BaseException | None,
+    **_: Any,  # noqa: ANN401  # Locust's
+) -> None:
+    if exception is None and not name.endswith(_UNMEASURED):
+        _samples.append((time.time(), request_type, context["size"], response_time))
+
+
+@events.test_stop.add_listener
+def write_samples(environment: Environment, **_: Any) -> None:  # noqa: ANN401  # Locust's
+    """Leave what this process has seen in the folder, and when the stages began."""
+    folder = environment.parsed_options.samples if environment.parsed_options else None
+    if folder is None:
+        return
+    shape = environment.shape_class
+    found = {"samples": _samples, "stages": shape.begun if isinstance(shape, Story) else []}
+    Path(folder, f"samples-{os.getpid()}.json").write_text(json.dumps(found))
+
+
+class Turns(FastHttpUser):
+    """A user with a session of its own, which takes a turn: changes it, and reads the last 20."""
+
+    abstract = True
+    whole = True
+    taken = 0
+
+    def on_start(self) -> None:
+        """Make the session."""
+        options = self.environment.parsed_options
+        number = getattr(self.environment.runner, "worker_index", 0)
+        number += Turns.taken * max(options.processes or 1, 1)
+        Turns.taken += 1
+        self.talk = Talk(f"{options.prefix}-{number}", kept=self.whole or not options.messages)
+        if not options.sizes:
+            self.fill(options.messages)
+
+    def wait_time(self) -> float:
+        """Wait until the next turn is due, if turns are paced."""
+        pace = self.environment.parsed_options.pace
+        return float(constant_pacing(pace)(self)) if pace else 0.0
+
+    @task
+    def turn(self) -> None:
+        """One turn; or all that there are at the sizes asked for."""
+        options = self.environment.parsed_options
+        if not options.sizes:
+            self.change()
+            self.read()
+            return
+        for size in map(int, options.sizes.split(",")):
+            self.fill(size - WARM_TURNS)
+            for _ in range(WARM_TURNS):
+                self.change(WARM)
+                self.read(WARM)
+            for _ in range(options.turns):
+                self.change()
+                self.read()
+        assert self.environment.runner is not None, "Locust sets it"
+        self.environment.runner.quit()
+
+    def fill(self, size: int) -> None:
+        """Grow the session in one go, unmeasured."""
+        if size > self.talk.size:
+            new = self.talk.grow(size)
+            if self.whole:
+                self.put(FILL)
+            else:
+                self.post(new, FILL)
+
+    def change(self, name: str = "") -> None:
+        """Add one message."""
+        new = self.talk.grow(self.talk.size + 1)
+        if self.whole:
+            self.put(name)
+        else:
+            self.post(new, name)
+
+    def read(self, name: str = "") -> None:
+        """Get the last twenty."""
+        path = f"{self.talk.path}?{self.talk.scope}&recent_messages_limit={LAST}"
+        self.send("GET", path, f"last {LAST}", self.talk.last_is_right, name)
+
+    def put(self, name: str = "") -> None:
+        """Send everything, get everything."""
+        self.send("PUT", self.talk.path, "whole", self.talk.whole_is_right, name, self.talk.body())
+
+    def post(self, new: bytes, name: str = "") -> None:
+        """Send what is new."""
+        path = f"{self.talk.path}/messages?{self.talk.scope}"
+        body = b'{"messages":[' + new + b"]}"
+        self.send("POST", path, "append", self.talk.appended_is_right, name, body)
+
+    def send(
+        self, method: str, path: str, kind: str, right: Any, name: str = "", data: Any = None
+    ) -> None:
+        """Send a request, check its answer, and count it under its kind and the session's size."""
+        size = self.talk.size
+        with self.client.request(
+            method,
+            path,
+            name=f"{kind} {name or f'≤ {bucket(size)}'}",
+            data=data,
+            headers=JSON if data else {},
+            catch_response=True,
+            context={"size": size},
+        ) as answer:
+            if answer.status_code != 200 or not right(answer.content or b""):
+                answer.failure(f"wrong answer ({answer.status_code})")
+
+
+class WholeTranscript(Turns):
+    """PUT of everything, with the echo, then GET of the last 20: what today's clients do."""
+
+
+class Append(Turns):
+    """POST of what is new, then GET of the last 20."""
+
+    whole = False
+
+
+class Echo(Turns):
+    """PUT of everything to a server that only sends it back: what the network and we cost."""
+
+    def read(self, name: str = "") -> None:
+        """Read nothing."""
+
+
+class Reader(Turns):
+    """GETs of the last 20, of many sessions that nobody changes, in a Zipf order."""
+
+    talks: list[Talk]
+
+    def on_start(self) -> None:
+        """Know what the sessions hold; whoever started us has made them."""
+        options = self.environment.parsed_options
+        self.talks = []
+        for number in range(options.sessions):
+            talk = Talk(f"{options.prefix}-{number}", kept=False)
+            talk.grow(options.messages)
+            self.talks.append(talk)
+        self.sums = list(accumulate(1 / (rank + 1) for rank in range(options.sessions)))
+        self.random = random.Random(getattr(self.environment.runner, "worker_index", 0))
+
+    @task
+    def turn(self) -> None:
+        """Read one session."""
+        self.talk = self.random.choices(self.talks, cum_weights=self.sums)[0]
+        self.read()
