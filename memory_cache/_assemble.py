@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from memory_cache._blocks import Block
-from memory_cache._errors import VersionLostError
+from memory_cache._errors import DamagedSessionError, VersionLostError
 from memory_cache._page import Page
 from memory_cache._ports import Span
 from memory_cache._types import Consistency, SessionKey, StoredMessage, Tier
@@ -43,9 +43,19 @@ def whole(key: SessionKey, span: Span, blocks: Sequence[Block]) -> Page:
 
 
 def view(message: StoredMessage) -> bytes:
-    """Return the contract's view of a stored message; as a rule it is its own."""
+    """
+    Return the contract's view of a stored message; as a rule it is its own.
+
+    Raises:
+        DamagedSessionError: what is stored is no message.
+    """
     body, meta = message
-    return body if meta.own_view else view_of(body, meta.id, meta.created_at)
+    if meta.own_view:
+        return body
+    try:
+        return view_of(body, meta.id, meta.created_at)
+    except (ValueError, AttributeError) as error:
+        raise DamagedSessionError("a stored message cannot be read") from error
 
 
 def checked(page: Page, consistency: Consistency) -> Page:

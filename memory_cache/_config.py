@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB
+MOST_RING_MESSAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class CacheConfig:
         store_timeout_seconds: how long one call may wait for the store, resend included.
         connect_timeout_seconds: for one attempt to connect.
         operation_seconds: how long an operation id is remembered.
-        resend_seconds: how long a worker may resend a change whose answer it lost.
+        resend_seconds: how long the store remembers a change for the worker that made it, which
+            sends it again for no longer than ``store_timeout_seconds`` when the answer is lost.
         touch_seconds: how often at most a process updates a session's activity in the index.
         unsubscribe_seconds: how long a channel stays subscribed after its session was evicted.
         sweep_seconds: how often hot sessions are compared with the store, for what sends no
@@ -44,7 +46,7 @@ class CacheConfig:
     store_timeout_seconds: float = 2.0
     connect_timeout_seconds: float = 1.0
     operation_seconds: float = 600.0
-    resend_seconds: float = 10.0
+    resend_seconds: float = 60.0
     touch_seconds: float = 10.0
     unsubscribe_seconds: float = 10.0
     sweep_seconds: float = 30.0
@@ -56,6 +58,11 @@ class CacheConfig:
         if any(brace in self.prefix for brace in "{}") or not self.prefix.isprintable():
             reason = "prefix: braces and control characters would move the hash tag"
             raise ValueError(reason)
-        if self.ring_messages < 1 or self.staleness_seconds <= 0:
-            reason = "ring_messages and staleness_seconds must be positive"
+        if not 1 <= self.ring_messages <= MOST_RING_MESSAGES or self.staleness_seconds <= 0:
+            reason = f"ring_messages must be 1 to {MOST_RING_MESSAGES}, staleness_seconds positive"
+            raise ValueError(reason)
+        if self.resend_seconds < 4 * self.store_timeout_seconds:
+            reason = (
+                "resend_seconds must be four times store_timeout_seconds, or a resend may double"
+            )
             raise ValueError(reason)

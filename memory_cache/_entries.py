@@ -13,7 +13,7 @@ from memory_cache._order import latest
 from memory_cache._page import Page
 from memory_cache._ports import Have
 from memory_cache._ring import Ring, Slot
-from memory_cache._types import Header, SessionKey, StoredMessage, Tier
+from memory_cache._types import Header, SessionKey, StoredMessage, Tier, Version
 
 ENTRY_COST: Final = 2048
 """Bytes charged for an entry beside its messages and fields."""
@@ -76,15 +76,25 @@ class Load:
 BlockKey = tuple[SessionKey, str, int, int]
 
 
-class Budget(LRUCache[SessionKey | BlockKey, Entry | Block]):
+class HeldBlock(NamedTuple):
+    """A sealed block, and a version that it is part of: another history may have another one."""
+
+    block: Block
+    version: Version
+
+
+Held = Entry | HeldBlock
+
+
+class Budget(LRUCache[SessionKey | BlockKey, Held]):
     """Least recently used out first, suspects before anybody."""
 
-    def __init__(self, budget: int, evicted: Callable[[Entry | Block], None]) -> None:
+    def __init__(self, budget: int, evicted: Callable[[Held], None]) -> None:
         super().__init__(budget, getsizeof=cost)
         self._evicted = evicted
         self.suspects: dict[SessionKey, None] = {}
 
-    def popitem(self) -> tuple[SessionKey | BlockKey, Entry | Block]:
+    def popitem(self) -> tuple[SessionKey | BlockKey, Held]:
         # The one that is being weighed is a suspect, perhaps, and not in at this moment.
         suspect = next((key for key in self.suspects if key in self), None)
         if suspect is not None:
@@ -96,11 +106,11 @@ class Budget(LRUCache[SessionKey | BlockKey, Entry | Block]):
         return key, value
 
 
-def cost(value: Entry | Block) -> int:
+def cost(value: Held) -> int:
     """Return the bytes charged for what is held."""
     if isinstance(value, Entry):
         return value.cost
-    return ENTRY_COST + len(value.bodies) + len(value.sidecar)
+    return ENTRY_COST + len(value.block.bodies) + len(value.block.sidecar)
 
 
 def page_of(entry: Entry, ask: Ask, tier: Tier) -> Page | None:

@@ -81,7 +81,7 @@ class _Fault:
 
 def _parsed_int(digits: str) -> object:
     if len(digits) > _LONGEST_INT64 or int(digits) not in _INT64:
-        return _Fault("is an integer outside 64 bits")
+        return _Fault("holds an integer outside 64 bits")
     return None
 
 
@@ -92,7 +92,7 @@ def _parsed_float(digits: str) -> object:
             return None
     except InvalidOperation:  # an exponent of a score of digits
         pass
-    return _Fault("is a number that a double would lose")
+    return _Fault("holds a number that a double would lose")
 
 
 def _parsed_object(pairs: list[tuple[str, object]]) -> object:

@@ -150,7 +150,8 @@ class Listener:
             del self._nonces[nonce]
             _seen(heard)
             if not promise.done():
-                promise.cancel()
+                promise.set_exception(StoreError("the cache was closed"))
+                _seen(promise)
 
     def _refuse(self, promise: asyncio.Future[None], generation: int, error: StoreError) -> None:
         # Anything but a nonce and a right answer ends the generation (rule 4), and no later one.
@@ -175,10 +176,18 @@ class Listener:
         jitter = secrets.SystemRandom()
         while True:
             await asyncio.sleep(self._config.sweep_seconds * jitter.uniform(0.8, 1.2))
+            await self._purge()
             hot = self._near.hot()
             for at in range(0, len(hot), _SWEEP_AT_ONCE):
                 some = hot[at : at + _SWEEP_AT_ONCE]
                 await asyncio.gather(*(self._compare(key, header) for key, header in some))
+
+    async def _purge(self) -> None:
+        """Let a listing remove what expired: else it stayed in the index until somebody lists."""
+        try:
+            await self._store.list_sessions("", "", limit=1, offset=0, newest_first=True)
+        except MemoryCacheError as error:
+            _log.debug("index: not swept (%s)", error)
 
     async def _compare(self, key: SessionKey, header: Header) -> None:
         """Make suspect what the store no longer has like this."""

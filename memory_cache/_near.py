@@ -14,14 +14,28 @@ from memory_cache._blocks import Block
 from memory_cache._coherence import Effect, Event, Lease, State, judge, replay, step
 from memory_cache._config import CacheConfig
 from memory_cache._delta import Delta
-from memory_cache._entries import ENTRY_COST, Ask, Budget, Entry, Load, cost, page_of
+from memory_cache._entries import (
+    ENTRY_COST,
+    Ask,
+    Budget,
+    Entry,
+    Held,
+    HeldBlock,
+    Load,
+    cost,
+    page_of,
+)
 from memory_cache._page import Page
 from memory_cache._ports import FOREVER, Have, Span
 from memory_cache._ring import Ring
 from memory_cache._stats import Counters
 from memory_cache._types import Header, SessionKey, Tier
+from memory_cache._waiters import Waiters
 
-_MOST_KEPT: Final = 4096
+_LEAST_BUDGET: Final = 2 * ENTRY_COST
+"""With less the near cache holds nothing."""
+
+_MOST_KEPT: Final = 256
 """Deltas kept during one load; a load that takes longer begins again."""
 
 
@@ -42,7 +56,7 @@ class NearCache:
         self._unsubscribe = unsubscribe
         self._held = Budget(config.near_cache_bytes, self._evicted)
         self._retired: dict[SessionKey, float | None] = {}
-        self._waiting: dict[SessionKey, list[tuple[int, asyncio.Future[None]]]] = {}
+        self.waiters = Waiters()
         self.lease = Lease(config.staleness_seconds)
         self.generation = 0
         self.connected = False
@@ -89,7 +103,7 @@ class NearCache:
 
     def begin(self, key: SessionKey) -> Load | None:
         """Note that a snapshot is about to be fetched; None: the near cache is off."""
-        if self._config.near_cache_bytes < ENTRY_COST or not self.connected:
+        if self._config.near_cache_bytes < _LEAST_BUDGET or not self.connected:
             return None
         entry = self._held.get(key)
         if not isinstance(entry, Entry):
@@ -170,8 +184,7 @@ class NearCache:
         self._counters.suspects["lost"] += sum(
             isinstance(entry, Entry) and entry.state is State.LIVE for entry in self._held.values()
         )
-        for key in list(self._waiting):
-            self._wake(key)
+        self.waiters.wake_all()
 
     def opened(self, key: SessionKey) -> None:
         """Note that the last SUBSCRIBE for this session was confirmed."""
@@ -194,7 +207,7 @@ class NearCache:
                 entry.kept.append(delta)
                 if len(entry.kept) > _MOST_KEPT:
                     self._step(entry, Event.DOUBT, "overflow")
-        self._wake(key, delta.header.num)
+        self.waiters.wake(key, delta.header.num)
 
     def doubt(self, key: SessionKey, reason: str) -> None:
         """Note that what is held of a session may be behind."""
@@ -219,9 +232,7 @@ class NearCache:
             delta.header.tag == after.tag for delta in entry.kept
         ):
             return None
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, []).append((after.num, future))
-        return future
+        return self.waiters.wait(key, after.num)
 
     def unsubscribe_retired(self, now: float) -> None:
         """Close the channels of sessions that were evicted a while ago and did not return."""
@@ -235,14 +246,22 @@ class NearCache:
     # Sealed blocks
 
     def block(self, key: SessionKey, header: Header, number: int) -> Block | None:
-        """Return a sealed block of this (inc, edits); such a block never changes."""
-        block = self._held.get((key, header.inc, header.edits, number))
-        return block if isinstance(block, Block) else None
+        """
+        Return a sealed block of this header's history.
+
+        Within one (inc, edits) a block never changes, but for a failover or a crash that lost
+        the messages it was sealed with: then another may have taken its place.
+        """
+        held = self._held.get((key, header.inc, header.edits, number))
+        if isinstance(held, HeldBlock) and header.holds(held.version):
+            return held.block
+        return None
 
     def keep_block(self, key: SessionKey, header: Header, number: int, block: Block) -> None:
         """Keep a sealed block, if it is worth its place."""
-        if cost(block) <= self._config.near_cache_bytes // 8:
-            self._held[key, header.inc, header.edits, number] = block
+        held = HeldBlock(block, header.version)
+        if cost(held) <= self._config.near_cache_bytes // 8:
+            self._held[key, header.inc, header.edits, number] = held
 
     # What it is like
 
@@ -293,7 +312,7 @@ class NearCache:
             else:
                 self._held.suspects.pop(entry.key, None)
             if before is State.LIVE:
-                self._wake(entry.key)
+                self.waiters.wake(entry.key)
         return effect
 
     def _install(self, load: Load, span: Span, sent_at: float) -> None:
@@ -319,7 +338,7 @@ class NearCache:
             self._counters.revalidated += 1
         new = span.messages[ring.end - span.start :]
         ring.push(new, map(view, new))
-        entry.header = span.header
+        entry.header, entry.answered = span.header, None
         # Not sent: still what they were when the load was begun, which may not be held any more.
         entry.fields = load.fields if span.fields is None else span.fields
         entry.deadline = _deadline(sent_at, span.left_ms)
@@ -328,7 +347,7 @@ class NearCache:
         assert entry.ring is not None, "a delta applies to a ring"
         assert delta.messages is not None, "only a delta that carries its messages is next"
         entry.ring.push(delta.messages, map(view, delta.messages))
-        entry.header = delta.header
+        entry.header, entry.answered = delta.header, None
         if delta.fields is not None:
             entry.fields = delta.fields
         entry.deadline = _deadline(executed_after, delta.left_ms)
@@ -347,7 +366,7 @@ class NearCache:
         if isinstance(entry, Entry):
             self._retire(key)
 
-    def _evicted(self, value: Entry | Block) -> None:
+    def _evicted(self, value: Held) -> None:
         self._counters.evicted += 1
         if isinstance(value, Entry):
             self._retire(value.key)
@@ -355,23 +374,7 @@ class NearCache:
     def _retire(self, key: SessionKey) -> None:
         self._held.suspects.pop(key, None)
         self._retired[key] = None
-        self._wake(key)
-
-    def _wake(self, key: SessionKey, num: int | None = None) -> None:
-        """Wake those who wait for a version up to ``num`` (None: all of them)."""
-        waiting = self._waiting.pop(key, None)
-        if not waiting:
-            return
-        later = []
-        for wanted, future in waiting:
-            if future.done():
-                continue
-            if num is not None and wanted > num:
-                later.append((wanted, future))
-            else:
-                future.set_result(None)
-        if later:
-            self._waiting[key] = later
+        self.waiters.wake(key)
 
 
 def _deadline(executed_after: float, left_ms: int) -> float:

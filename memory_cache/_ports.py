@@ -180,7 +180,7 @@ class Store(Protocol):
     async def blocks(
         self, key: SessionKey, numbers: Sequence[int], header: Header
     ) -> dict[int, Block] | None:
-        """Return sealed blocks of the header's (inc, edits); None if those are gone."""
+        """Return sealed blocks of the header's history; None if it was edited, or lost."""
 
     async def digests(
         self, key: SessionKey, numbers: Sequence[int], header: Header

@@ -26,6 +26,7 @@ class Presence:
         self._entered: TTLCache[SessionKey, tuple[str, int]] = TTLCache(
             _MOST_KNOWN, touch_seconds, timer=clock.now
         )
+        self._entering_now: set[SessionKey] = set()
         self._touching: set[asyncio.Task[None]] = set()
 
     def known(self, key: SessionKey) -> bool:
@@ -46,19 +47,27 @@ class Presence:
         in a while for one incarnation and time to live, and nobody waits.
         """
         now = (after.inc, after.ttl_ms)
-        if self._entered.get(key) == now:
+        if self._entered.get(key) == now or (key in self._entering_now and after.num > 1):
             return
-        self._entered[key] = now
-        touch = self._noted(key, self.enter(key, after.ttl_ms))
+        self._entering_now.add(key)
+        self._entered.pop(key, None)
+        touch = self._noted(self._entering(key, now))
         if after.num == 1:
             await touch
         else:
             self._later(touch)
 
+    async def _entering(self, key: SessionKey, now: tuple[str, int]) -> None:
+        try:
+            await self.enter(key, now[1])
+            self._entered[key] = now
+        finally:
+            self._entering_now.discard(key)
+
     def deleted(self, key: SessionKey) -> None:
         """Note that the session is gone: its entries are met, and so removed, and nobody waits."""
         self._entered.pop(key, None)
-        self._later(self._noted(key, self._store.find(key.session_id, key.namespace, key.user_id)))
+        self._later(self._noted(self._store.find(key.session_id, key.namespace, key.user_id)))
 
     async def settle(self) -> None:
         """Wait for what is under way."""
@@ -69,10 +78,9 @@ class Presence:
         self._touching.add(task)
         task.add_done_callback(self._touching.discard)
 
-    async def _noted(self, key: SessionKey, call: Awaitable[object]) -> None:
+    async def _noted(self, call: Awaitable[object]) -> None:
         """Await a call to the index; the change that it follows is made, whatever becomes of it."""
         try:
             await call
         except MemoryCacheError as error:
-            self._entered.pop(key, None)
             _log.info("index: a change of a session was not noted (%s)", error)

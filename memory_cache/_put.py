@@ -22,7 +22,7 @@ from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage, Tier, 
 from memory_cache._view import ContractMessage, contract_view, equals_view
 from memory_cache._writes import Change, Wish, Writer, fingerprint, unhurried, whole
 
-_TRIES: Final = 4
+_TRIES: Final = 16
 """How often a PUT compares again when somebody else was faster; then it replaces."""
 
 _BLOCKS: Final = 4
@@ -93,8 +93,9 @@ class Putter:
         """
         print_ = fingerprint("put")
         if wish.operation_id is not None:
-            body = orjson.dumps(list(map(tuple, sent)))  # it knows no named tuples
-            print_ = fingerprint("put", str(wish.ttl_ms), body, fields)
+            # orjson knows no named tuples.
+            given = wish.input or orjson.dumps(list(map(tuple, sent))) + fields
+            print_ = fingerprint("put", str(wish.ttl_ms), given)
         for left in reversed(range(_TRIES)):
             try:
                 plan = (
@@ -151,10 +152,9 @@ class Putter:
         condition = Condition(header.version)
         if prefix.count == header.next - header.first:
             return _Plan(condition, new, views)
-        if prefix.count:
-            change = await self._from_difference(key, span, prefix, new)
-            return _Plan(condition, change, views)
-        return await self._without_head(key, header, sent) or await self._replace(sent, wish)
+        if not prefix.count and (plan := await self._without_head(key, header, sent)):
+            return plan
+        return await self._from_difference(key, span, prefix, rest, new)
 
     async def _replace(self, sent: Sequence[ContractMessage], wish: Wish) -> _Plan:
         new = await unhurried(self._scribe.write_contract(sent, 0))
@@ -215,9 +215,14 @@ class Putter:
         key: SessionKey,
         span: Span,
         prefix: _Prefix,
+        rest: Sequence[ContractMessage],
         new: tuple[StoredMessage, ...],
-    ) -> Rewrite:
-        """Write from the first message that differs; its block is written whole."""
+    ) -> _Plan:
+        """
+        Write from the first message that differs; its block is written whole.
+
+        What is equal behind it, position by position, stays as it is stored.
+        """
         header = span.header
         seq = header.first + prefix.count
         begin = block_start(block_of(seq), header.first)
@@ -227,20 +232,26 @@ class Putter:
         stored = [message for block in later for message in block.messages()] + span.messages
         at = later[0].start if later else span.start
         kept, dropped = stored[begin - at : seq - at], stored[seq - at :]
+        pairs_ = zip(rest, new, [*dropped, *new[len(dropped) :]][: len(new)], strict=True)
+        written = [
+            held if held is made or equals_view(view(held), given) else made
+            for given, made, held in pairs_
+        ]
         max_before = later[0].max_before if later else span.max_before
-        pairs, newest = layout(begin, [*kept, *new], max_before)
-        return Rewrite(
+        pairs, newest = layout(begin, [*kept, *written], max_before)
+        change = Rewrite(
             whole=False,
             gone=cut(begin, header.first, header.next),
             pairs=pairs,
             first=header.first,
             next=seq + len(new),
-            size=header.size + _size(new) - _size(dropped),
-            token_count=header.token_count + _tokens(new) - _tokens(dropped),
+            size=header.size + _size(written) - _size(dropped),
+            token_count=header.token_count + _tokens(written) - _tokens(dropped),
             max_created=newest,
             start=seq,
             end=seq + len(new),
         )
+        return _Plan(Condition(header.version), change, prefix.views + list(map(view, written)))
 
     async def _without_head(
         self, key: SessionKey, header: Header, sent: Sequence[ContractMessage]

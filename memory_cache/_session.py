@@ -239,7 +239,6 @@ class Session:
         Return everything: the store's newest, joined from blocks.
 
         Raises:
-            TranscriptEditedError: it was edited again and again while it was read.
             VersionLostError, VersionTimeoutError: as ``recent``.
         """
         return await self._reader.transcript(self.key, consistency)
@@ -295,6 +294,7 @@ class Session:
         ttl_seconds: int | None = None,
         if_version: IfVersion = None,
         operation_id: str | None = None,
+        given: bytes = b"",
         record: bytes = b"",
         known: Known | None = None,
     ) -> tuple[Change, Page]:
@@ -306,6 +306,9 @@ class Session:
         ticking, and later writes no longer restart it. The page is what was sent as it is kept
         now, in the contract's form.
 
+        ``given``: what the operation id stands for, where the caller filled in something that
+        another try would fill in differently; else the messages and fields do.
+
         ``record`` is kept for ``put_record`` until the next change. ``known``: the caller has
         found that its transcript begins with the first messages of a version, and ``messages``
         are those after them.
@@ -315,7 +318,7 @@ class Session:
             VersionMismatchError: the session is not at the version that is known; nothing changed.
         """
         ttl_ms = KEEP_TICKING if ttl_seconds is None else ttl_of(ttl_seconds)
-        wish = replace(wish_of(if_version, operation_id, ttl_ms), put_record=record)
+        wish = replace(wish_of(if_version, operation_id, ttl_ms), put_record=record, input=given)
         return await self._putter.put(self.key, messages, self._writer.fields(fields), wish, known)
 
     async def put_record(self) -> tuple[Known, bytes] | None:
@@ -333,11 +336,12 @@ class Session:
         if_version: IfVersion = None,
         operation_id: str | None = None,
         ttl_seconds: int | Literal[Word.UNCHANGED] | None = UNCHANGED,
+        given: bytes = b"",
     ) -> Change:
         """
         Replace the fields that are given, clear those given as None, leave the others.
 
-        ``ttl_seconds``: None takes the time to live away.
+        ``ttl_seconds``: None takes the time to live away. ``given``: as in ``put``.
 
         Raises:
             InvalidInputError, TooLargeError: the fields cannot be kept.
@@ -346,7 +350,7 @@ class Session:
             ttl_ms = None
         else:
             ttl_ms = 0 if ttl_seconds is None else ttl_of(ttl_seconds)
-        wish = wish_of(if_version, operation_id, ttl_ms)
+        wish = replace(wish_of(if_version, operation_id, ttl_ms), input=given)
         return await self._writer.set_fields(self.key, fields, wish)
 
     async def delete(

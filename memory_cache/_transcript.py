@@ -79,7 +79,7 @@ class Scribe:
             sent = dict(sent)  # orjson knows no other mapping
         body = canonical(sent, field, max_depth=self._max_depth)
         ours = next(times)
-        given = given_time(sent, ours)
+        given = given_time(sent, self._now())
         created_at = ours if given is None else given
         made_id = self._new_id(created_at)
         view = as_contract(sent, made_id, created_at)

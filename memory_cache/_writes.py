@@ -12,7 +12,7 @@ import orjson
 
 from memory_cache._blocks import cut, layout
 from memory_cache._config import CacheConfig
-from memory_cache._errors import StoreError, TooLargeError, VersionMismatchError
+from memory_cache._errors import CacheClosedError, StoreError, TooLargeError, VersionMismatchError
 from memory_cache._json import canonical
 from memory_cache._near import NearCache
 from memory_cache._ports import Clock, Condition, Operation, Outcome, Rewrite, Span, Store, Terms
@@ -22,7 +22,7 @@ from memory_cache._stats import Counters
 from memory_cache._transcript import Scribe
 from memory_cache._types import SessionKey, StoredMessage, Version
 
-_TRIES: Final = 16
+_TRIES: Final = 64
 """How often a read-change-write begins again when somebody else was faster."""
 
 _RESEND_PAUSE_SECONDS: Final = 0.05
@@ -65,6 +65,7 @@ class Wish:
     operation_id: str | None = None
     ttl_ms: int | None = None
     put_record: bytes = b""
+    input: bytes = b""
 
 
 Send = Callable[[Terms], Awaitable[Outcome]]
@@ -133,7 +134,8 @@ class Writer:
 
     async def pop(self, key: SessionKey, wish: Wish) -> bytes | None:
         """Remove the last message and return it; None if there is none."""
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
+            await _wait_a_little(attempt)
             span = await self.store.tail(key, 1)
             current = span.header.version if span else None
             condition = wish.condition or Condition(current)
@@ -170,10 +172,10 @@ class Writer:
 
     async def set_fields(self, key: SessionKey, given: Mapping[str, object], wish: Wish) -> Change:
         """Replace the fields that are given, clear those given as None, leave the others."""
-        print_ = fingerprint(
-            "fields", canonical(dict(given), "fields", max_depth=self.depth), str(wish.ttl_ms)
-        )
-        for _ in range(_TRIES):
+        text = canonical(dict(given), "fields", max_depth=self.depth)
+        print_ = fingerprint("fields", wish.input or text, str(wish.ttl_ms))
+        for attempt in range(_TRIES):
+            await _wait_a_little(attempt)
             span = await self.store.tail(key, 0)
             condition = wish.condition or Condition(span.header.version if span else None)
             held = orjson.loads(span.fields or b"{}") if span else {}
@@ -276,21 +278,25 @@ class Writer:
 
         Once any attempt may have been carried out, failing says so, whatever the last one said.
         """
-        give_up = self._clock.now() + min(
-            self._config.store_timeout_seconds, self._config.resend_seconds
-        )
+        began = self._clock.now()
         doubtful = False
         while True:
             try:
                 return await send(terms)
             except StoreError as error:
                 doubtful = doubtful or error.applied == "unknown"
-                if not doubtful or self._clock.now() + _RESEND_PAUSE_SECONDS >= give_up:
-                    if doubtful and error.applied != "unknown":
-                        raise type(error)(error.reason, applied="unknown") from error
+                if not doubtful:
                     raise
-            self._counters.resent += 1
+                reason = error.reason
+            except CacheClosedError:
+                if not doubtful:
+                    raise
+                reason = "the cache was closed"
             await asyncio.sleep(_RESEND_PAUSE_SECONDS)
+            # Looked at after the pause: this process may have stood still in it.
+            if self._clock.now() - began >= self._config.store_timeout_seconds:
+                raise StoreError(reason, applied="unknown")
+            self._counters.resent += 1
             terms = replace(terms, tag=_random())
 
     async def _passed(self, key: SessionKey, outcome: Outcome) -> None:
@@ -344,6 +350,12 @@ def fingerprint(kind: str, *parts: bytes | str) -> str:
 def bodies_of(messages: Iterable[StoredMessage]) -> Iterable[bytes]:
     """Return the bodies, for a fingerprint: what was generated beside them is no input."""
     return (message.body for message in messages)
+
+
+async def _wait_a_little(attempt: int) -> None:
+    """Let others finish: of many who read and write the same session one is first each time."""
+    if attempt:
+        await asyncio.sleep(secrets.SystemRandom().uniform(0, 0.002 * min(attempt, 16)))
 
 
 def _without_last(span: Span) -> Rewrite:

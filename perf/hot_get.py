@@ -16,34 +16,18 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 
 from memory_cache import open_cache
 from perf.load import drive
-from perf.servers import valkey
+from perf.servers import memory_cache, process, valkey
 
 SESSIONS = 1_000
 CONNECTIONS = 8
 TARGET = 0.85
 HOST = "127.0.0.1"
-
-
-@contextlib.asynccontextmanager
-async def process(*words: str) -> AsyncIterator[tuple[int, str]]:
-    """Run a Python process that prints where it listens; give its pid and that line."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdout=asyncio.subprocess.PIPE
-    )
-    assert child.stdout is not None, "a pipe"
-    try:
-        yield child.pid, (await child.stdout.readline()).decode().strip()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.terminate()
-        await child.wait()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -99,8 +83,7 @@ async def run(rounds: int, count: int) -> dict[str, object]:
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(valkey())
         await fill(url)
-        words = ("-m", "memory_cache_server", "serve", "--port", "0", "--redis-url", url)
-        ours, base = await stack.enter_async_context(process(*words))
+        ours, base = await stack.enter_async_context(memory_cache(url))
         bodies, answer = await learn(base)
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         file = Path(folder) / "answer.json"

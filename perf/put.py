@@ -16,12 +16,12 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 
-from perf.hot_get import process
-from perf.servers import valkey
+from perf.servers import memory_cache, process, valkey
 
 SIZES = (100, 10_000)
 TARGETS = {"minimal": 1.5, "echo": 2.0}
@@ -104,17 +104,16 @@ async def measure(ours: httpx.AsyncClient, floor: httpx.AsyncClient, size: int, 
     }
 
 
-async def run(rounds: int) -> list[Any]:
+async def run(rounds: int, sizes: Sequence[int] = SIZES) -> list[Any]:
     """Measure every size."""
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(valkey())
-        words = ("-m", "memory_cache_server", "serve", "--port", "0", "--redis-url", url)
-        _, base = await stack.enter_async_context(process(*words))
+        _, base = await stack.enter_async_context(memory_cache(url))
         _, port = await stack.enter_async_context(process("-m", "perf.noop", "--drain"))
         ours = await stack.enter_async_context(httpx.AsyncClient(base_url=base, timeout=30))
         there = f"http://127.0.0.1:{port}"
         floor = await stack.enter_async_context(httpx.AsyncClient(base_url=there, timeout=30))
-        return [await measure(ours, floor, size, rounds) for size in SIZES]
+        return [await measure(ours, floor, size, rounds) for size in sizes]
 
 
 def main() -> int:

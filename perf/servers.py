@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from memory_cache_server.embedded import EmbeddedValkey
@@ -18,11 +18,11 @@ END_SECONDS = 15
 _SETTINGS = re.compile(r"MEMORY_CACHE_|REDIS_URL$|PORT$|LOG_LEVEL$|.*AUTH|LOCUST_")
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of children: this package on the path, nobody's settings."""
+def environment(path: Sequence[Path] = (PACKAGES,)) -> dict[str, str]:
+    """Return the environment of children: these folders on the path, nobody's settings."""
     kept = {name: value for name, value in os.environ.items() if not _SETTINGS.match(name)}
-    path = [str(PACKAGES), kept.get("PYTHONPATH", "")]
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+    folders = [*map(str, path), kept.get("PYTHONPATH", "")]
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
 
 
 @contextlib.asynccontextmanager
@@ -50,13 +50,15 @@ async def redis_server(program: str) -> AsyncIterator[str]:
         words = (program, "--port", "0", "--unixsocket", str(socket), "--dir", folder)
         async with child(*words, "--save", "", "--appendonly", "no"):
             async with asyncio.timeout(END_SECONDS):
-                while not socket.exists():
+                while not await asyncio.to_thread(socket.exists):  # noqa: ASYNC110  # it has no event
                     await asyncio.sleep(0.01)
             yield f"unix://{socket}"
 
 
 @contextlib.asynccontextmanager
-async def child(*words: str, cwd: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(
+    *words: str, stderr: int | None = None, path: Sequence[Path] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """
     Run a program in a process group of its own; the group is ended afterwards.
 
@@ -65,8 +67,8 @@ async def child(*words: str, cwd: Path | None = None) -> AsyncIterator[asyncio.s
     running = await asyncio.create_subprocess_exec(
         *words,
         stdout=asyncio.subprocess.PIPE,
-        env=environment(),
-        cwd=cwd,
+        stderr=stderr,
+        env=environment(path or (PACKAGES,)),
         start_new_session=True,
     )
     try:

@@ -23,8 +23,7 @@ import httpx
 from redis.asyncio import Redis
 
 from memory_cache import CacheConfig, ContractMessage, open_cache
-from perf.hot_get import process
-from perf.servers import valkey
+from perf.servers import memory_cache, process, valkey
 
 MESSAGES = 10_000
 TARGETS = {"near": 2.0, "cold": 1.5}
@@ -47,8 +46,7 @@ def messages() -> list[ContractMessage]:
 async def near(url: str, rounds: int) -> dict[str, float]:
     """Return medians in milliseconds over HTTP, both sides in turn."""
     async with contextlib.AsyncExitStack() as stack:
-        words = ("-m", "memory_cache_server", "serve", "--port", "0", "--redis-url", url)
-        _, base = await stack.enter_async_context(process(*words))
+        _, base = await stack.enter_async_context(memory_cache(url))
         ours = await stack.enter_async_context(httpx.AsyncClient(base_url=base, timeout=30))
         answer = await ours.get(PATH)
         assert len(answer.json()["messages"]) == MESSAGES, "a wrong answer"

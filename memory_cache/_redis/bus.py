@@ -6,10 +6,9 @@ import secrets
 from itertools import groupby
 from typing import Any, Final
 
-import redis.exceptions as theirs
 from redis.asyncio.connection import AbstractConnection
 
-from memory_cache._errors import IncompatibleStoreError, StoreError
+from memory_cache._errors import StoreError
 from memory_cache._ports import BusHandler, FenceReply
 from memory_cache._redis.connect import Dialer, Node
 from memory_cache._redis.errors import translating
@@ -47,7 +46,7 @@ class RedisBus:
         while True:
             try:
                 connection, node = await self._dialer.dial()
-            except (theirs.RedisError, OSError, TimeoutError, IncompatibleStoreError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, there is no subscription
                 _log.debug("bus: no connection (%s)", error)
                 await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
                 failures += 1

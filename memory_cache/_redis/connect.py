@@ -1,6 +1,7 @@
 """Connections: how they are made, and which server we accept at their other end."""
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from memory_cache._errors import IncompatibleStoreError
+
+_log = logging.getLogger("memory_cache")
 
 OLDEST_REDIS: Final = (7, 0)
 
@@ -77,7 +80,18 @@ class Dialer:
 def _node(info: bytes) -> Node:
     facts = dict(re.findall(rb"^([a-z_0-9]+):(.*?)\r?$", info, re.MULTILINE))
     _check_release(facts)
-    return Node(facts[b"run_id"].decode(), facts[b"master_replid"].decode())
+    try:
+        node = Node(facts[b"run_id"].decode(), facts[b"master_replid"].decode())
+    except KeyError as error:
+        raise IncompatibleStoreError("the server does not say who it is (INFO)") from error
+    policy = facts.get(b"maxmemory_policy", b"noeviction").decode()
+    if policy != "noeviction" and facts.get(b"maxmemory", b"0") != b"0":
+        _log.warning(
+            "the store may evict (maxmemory-policy %s): sessions, and the records that keep a"
+            " change from being made twice, can go at any time; noeviction is what we promise on",
+            policy,
+        )
+    return node
 
 
 def _check_release(facts: Mapping[bytes, bytes]) -> None:

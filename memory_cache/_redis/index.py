@@ -89,19 +89,23 @@ class Index:
 
     async def _purge_expired(self, scope: str) -> None:
         name, now_ms = self._keys.expires(scope), time.time_ns() // 1_000_000
-        members = await self._lane.call("ZRANGEBYSCORE", name, 0, now_ms, "LIMIT", 0, _PURGE)
-        texts = [member.decode() for member in members]
-        deadlines = await self._all(
-            [("PEXPIRETIME", self._keys.session(decode_key(text))) for text in texts]
+        due = await self._lane.call(
+            "ZRANGEBYSCORE", name, 0, now_ms, "WITHSCORES", "LIMIT", 0, _PURGE
         )
-        for text, deadline in zip(texts, deadlines, strict=True):
-            if deadline == _GONE:
-                score = await self._lane.call("ZSCORE", self._keys.active(scope), text)
-                await self._forget(text, score or b"")
+        entries = _entries(due)
+        # The scores first: a session that is made again after them has others.
+        scores = await self._all([("ZSCORE", self._keys.active(scope), m) for m, _ in entries])
+        deadlines = await self._all(
+            [("PEXPIRETIME", self._keys.session(decode_key(member))) for member, _ in entries]
+        )
+        for (member, due_ms), score, deadline in zip(entries, scores, deadlines, strict=True):
             if deadline > 0:
-                await self._lane.call("ZADD", name, deadline, text)
-            else:
-                await self._lane.call("ZREM", name, text)
+                await self._lane.call("ZADD", name, deadline, member)
+                continue
+            if deadline == _GONE and score is not None:
+                await self._forget(member, score)
+            for other in self._keys.scopes(decode_key(member)):
+                await self._lane.run_script(FORGET, [self._keys.expires(other)], member, due_ms)
 
     async def _forget(self, member: str, score: bytes) -> None:
         """Remove an entry from every set of its session where it has the score it was seen with."""

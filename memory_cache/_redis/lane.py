@@ -66,7 +66,7 @@ class Lane:
         call = _Call(command, loop.time())
         self._ready.append(call)
         self._wake.set()
-        if self._runner is None:
+        if self._runner is None or self._runner.done():
             self._runner = loop.create_task(self._run(), name="memory-cache-lane")
         return await call.future
 
@@ -90,7 +90,7 @@ class Lane:
             await self._wake.wait()
             try:
                 connection, self.node = await self._dialer.dial()
-            except (theirs.RedisError, OSError, TimeoutError, IncompatibleStoreError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, callers must not wait for it
                 self._refuse_ready(error)
                 await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
                 failures += 1
@@ -127,7 +127,7 @@ class Lane:
                 batch = [
                     call
                     for _ in range(min(_MAX_BATCH, len(self._ready)))
-                    if not (call := self._ready.popleft()).future.done()
+                    if self._is_wanted(call := self._ready.popleft())
                 ]
                 # From here on they count as sent: a part of the batch may have left.
                 self._sent.extend(batch)
@@ -136,6 +136,12 @@ class Lane:
                     [pack_command(call.command) for call in batch]  # type: ignore[arg-type] # their stub says one item
                 )
                 await connection.send_packed_command(packed, check_health=False)
+
+    def _is_wanted(self, call: _Call) -> bool:
+        """Whether a call may still leave: nobody may send a change later than he was asked to."""
+        if asyncio.get_running_loop().time() - call.since > self._timeout:
+            _fail(call, slow("no"))
+        return not call.future.done()
 
     async def _read(self, connection: AbstractConnection) -> None:
         while True:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
-from memory_cache._blocks import Block, block_start
+from memory_cache._blocks import Block, block_of, block_start
 from memory_cache._config import CacheConfig
 from memory_cache._errors import (
     DamagedSessionError,
@@ -20,7 +20,7 @@ from memory_cache._redis.index import Index
 from memory_cache._redis.keys import PUBLISH, Keys
 from memory_cache._redis.lane import Argument, Lane
 from memory_cache._redis.script import APPEND, DELETE, READ, REWRITE, Script
-from memory_cache._types import Header, SessionKey, StoredMessage
+from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage
 
 _STAGE_BYTES: Final = 4 * 1024 * 1024
 """A larger rewrite is written aside in slices of this size and switched by one script."""
@@ -67,15 +67,16 @@ class RedisStore:
         if change.size > self._config.max_session_bytes:
             raise TooLargeError("messages", _session_limit(self._config))
         pairs = list(change.pairs)
-        staged = change.whole and change.size > _STAGE_BYTES
-        if staged:
+        large = change.whole and change.size > _STAGE_BYTES
+        staged = len(pairs) if large else 0
+        if large:
             await self._stage(self._keys.staged(key, terms.tag), pairs)
             pairs = []
         own: list[Argument] = [
             int(change.whole),
             *(change.first, change.next, change.size, change.token_count, change.max_created),
             *(change.start, change.end),
-            int(staged),
+            staged,
             len(change.gone),
             *change.gone,
             *(part for pair in pairs for part in pair),
@@ -133,6 +134,8 @@ class RedisStore:
             if bodies is None or sidecar is None:
                 raise DamagedSessionError("a block is missing")
             start = block_start(number, header.first)
+            if bodies.count(b"\n") + 1 != (number + 1) * BLOCK - start:
+                raise DamagedSessionError("a block is not whole")
             found[number] = Block(start, bodies, sidecar, digest or b"")
         return found
 
@@ -149,7 +152,7 @@ class RedisStore:
 
     async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
         """Return the record of the session's last PUT; see the port."""
-        with translating():
+        with translating(applied="no"):
             line, record = await self._lane.call("HMGET", self._keys.session(key), "h", "p")
         if line is None:
             return None
@@ -159,21 +162,21 @@ class RedisStore:
 
     async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
         """Enter the session into the index; see the port."""
-        with translating():
+        with translating(applied="no"):
             await self._index.touch(key, expires_ms)
 
     async def list_sessions(
         self, namespace: str, user_id: str, *, limit: int, offset: int, newest_first: bool
     ) -> tuple[list[SessionKey], int]:
         """Return a page of sessions and their number; see the port."""
-        with translating():
+        with translating(applied="no"):
             return await self._index.list_sessions(
                 namespace, user_id, limit=limit, offset=offset, newest_first=newest_first
             )
 
     async def find(self, session_id: str, namespace: str, user_id: str) -> list[SessionKey]:
         """Return the sessions with this id; see the port."""
-        with translating():
+        with translating(applied="no"):
             return await self._index.find(session_id, namespace, user_id)
 
     async def aclose(self) -> None:
@@ -246,7 +249,7 @@ class RedisStore:
         if have is not None:
             header = have.header
             known = [header.inc, header.edits, have.next, header.fields_num, have.reach]
-        with translating():
+        with translating(applied="no"):
             reply = await self._lane.run_script(
                 READ, [self._keys.session(key)], mode, count, bound, *known
             )
@@ -256,10 +259,10 @@ class RedisStore:
         self, key: SessionKey, names: Sequence[str], header: Header
     ) -> list[bytes | None] | None:
         values: list[bytes | None]
-        with translating():
+        with translating(applied="no"):
             line, *values = await self._bulk.call("HMGET", self._keys.session(key), "h", *names)
         now = Header.parse(line) if line else None
-        if now is None or (now.inc, now.edits) != (header.inc, header.edits):
+        if now is None or now.edits != header.edits or not now.holds(header.version):
             return None
         return values
 
@@ -272,8 +275,11 @@ class RedisStore:
                     size += len(pairs[at][1])
                     at += 1
                 some = (part for pair in pairs[begin:at] for part in pair)
-                await self._bulk.call("HSET", staged, *some)
-                await self._bulk.call("PEXPIRE", staged, _STAGED_MS)
+                # In one turn: a key without a deadline would stay for ever.
+                await asyncio.gather(
+                    self._bulk.call("HSET", staged, *some),
+                    self._bulk.call("PEXPIRE", staged, _STAGED_MS),
+                )
 
 
 def _span(reply: list[Any]) -> Span:
@@ -289,6 +295,9 @@ def _span(reply: list[Any]) -> Span:
         if at == 0:
             max_before = block.max_before
         messages.extend(block.messages())
+        end = min((block_of(int(start)) + at // 2 + 1) * BLOCK, header.next)
+        if int(start) + len(messages) != end:
+            raise DamagedSessionError("a block is not whole")
     return Span(header, left_ms, fields or None, int(start), messages, max_before)
 
 

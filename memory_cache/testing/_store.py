@@ -139,9 +139,10 @@ class InMemoryStore:
         """Have nothing to let go of."""
 
     def _same(self, key: SessionKey, header: Header) -> Record | None:
-        """Return the record if it is of the header's (inc, edits)."""
+        """Return the record if it is of the header's history and edits."""
         record = self._server.record(key)
         if record is None:
             return None
         now = record.header
-        return record if (now.inc, now.edits) == (header.inc, header.edits) else None
+        same = now.edits == header.edits and now.holds(header.version)
+        return record if same else None

@@ -21,11 +21,11 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, Field
-from redis.asyncio import Redis
-from uvicorn.supervisors import Multiprocess
+from redis.asyncio import BlockingConnectionPool, Redis
 
 from memory_cache import token_counter
 
+CONNECTIONS = 64
 URL = "WHOLE_DOCUMENT_STORE"
 SESSION = "/v1/working-memory/{session_id}"
 
@@ -100,7 +100,10 @@ def key_of(session_id: str, namespace: str | None, user_id: str | None) -> str:
 
 def create() -> FastAPI:
     """Make the application of one worker; the store's URL is in the environment."""
-    store = Redis.from_url(os.environ[URL], protocol=2)
+    pool = BlockingConnectionPool.from_url(
+        os.environ[URL], protocol=2, max_connections=CONNECTIONS, timeout=None
+    )
+    store = Redis.from_pool(pool)
     counter = Counter()
 
     @contextlib.asynccontextmanager
@@ -135,7 +138,7 @@ def create() -> FastAPI:
         text = await store.get(key_of(session_id, namespace, user_id))
         if text is None:
             raise HTTPException(404, f"Session {session_id} not found")
-        document = parse(text)
+        document = parse(text if isinstance(text, bytes) else text.encode())
         in_order(document)
         if recent_messages_limit and recent_messages_limit > 0:
             document.messages = document.messages[-recent_messages_limit:]
@@ -165,16 +168,14 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,
         port=0,
-        workers=options.workers,
     )
     listener = config.bind_socket()
     listener.listen(1024)  # so that nobody is refused while the workers start
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    server = uvicorn.Server(config)
-    if options.workers == 1:
-        server.run(sockets=[listener])
-    else:
-        Multiprocess(config, target=server.run, sockets=[listener]).run()
+    for _ in range(options.workers - 1):
+        if os.fork() == 0:
+            break
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

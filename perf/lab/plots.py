@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 
@@ -17,7 +16,7 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 BLUE, SKY, VERMILION, GREEN, GREY = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#777777"
 DPI = 150
@@ -42,7 +41,13 @@ def sheet(path: Path, title: str, panels: int = 1, height: float = 4.2) -> Itera
         try:
             figure.suptitle(title, fontsize=13, fontweight="bold", x=0.02, ha="left")
             yield list(axes[0])
-            figure.tight_layout()
+            handles, names = axes[0][0].get_legend_handles_labels()
+            if names:
+                figure.legend(
+                    handles, names, loc="lower center", ncols=min(len(names), 4), frameon=False,
+                    fontsize=9.5, columnspacing=1.2, handlelength=1.8,
+                )  # fmt: skip
+            figure.tight_layout(rect=(0, 0.07 if names else 0, 1, 1))
             figure.savefig(path, dpi=DPI)
         finally:
             plt.close(figure)
@@ -53,6 +58,7 @@ def log_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
         axis.set_major_formatter(FuncFormatter(plain))
         axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(x)
@@ -61,7 +67,7 @@ def log_axes(axes: Axes, x: str, y: str) -> None:
 
 
 def draw(axes: Axes, style: Style, points: Mapping[int, float] | Mapping[float, float]) -> None:
-    """Draw a series."""
+    """Draw a series; it is named beneath the axes, where it covers nothing."""
     axes.plot(
         list(points),
         list(points.values()),
@@ -72,11 +78,6 @@ def draw(axes: Axes, style: Style, points: Mapping[int, float] | Mapping[float, 
         linewidth=2,
         label=style.label,
     )
-
-
-def legend(axes: Axes, **more: Any) -> None:  # noqa: ANN401  # as the library's
-    """Name the series, inside the axes."""
-    axes.legend(frameon=False, fontsize=9.5, **more)
 
 
 def bars(axes: Axes, names: Sequence[str], values: Sequence[float], colors: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """
 The two hot paths of the library under pytest-benchmark, at three lengths of a session.
 
-    pytest perf/micro --benchmark-group-by=func
+    python -m perf micro
 
 Compare numbers of one run only. ``python -m perf.micro.flat`` sets them side by side.
 """
@@ -14,9 +14,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from memory_cache import CacheConfig, Session, open_cache
-from perf.micro.flat import APPENDS, SIZES, appends, fill
+from perf.micro.flat import APPENDS, appends, fill
 from perf.servers import valkey
 
+SIZES = (100, 1_000, 10_000)
 READS = 1_000
 
 
@@ -47,17 +48,19 @@ def chats(runner: asyncio.Runner) -> Iterator[dict[int, Session]]:
         runner.run(stack.aclose())
 
 
+@pytest.mark.benchmark(group="append")
 @pytest.mark.parametrize("size", SIZES)
 def test_append(
     benchmark: BenchmarkFixture, runner: asyncio.Runner, chats: dict[int, Session], size: int
 ) -> None:
     """A block's worth of single appends, acknowledged and applied to the ring."""
-    benchmark.extra_info["appends_per_round"] = APPENDS
+    benchmark.extra_info |= {"calls": APPENDS, "correct": True}  # or `appends` would have failed
     benchmark.pedantic(  # type: ignore[no-untyped-call] # untyped by its authors
         lambda: runner.run(appends(chats[size])), rounds=10, warmup_rounds=2
     )
 
 
+@pytest.mark.benchmark(group="hot read")
 @pytest.mark.parametrize("size", SIZES)
 def test_recent_20_hot(
     benchmark: BenchmarkFixture, runner: asyncio.Runner, chats: dict[int, Session], size: int
@@ -70,8 +73,9 @@ def test_recent_20_hot(
             total += len((await chat.recent(20)).json)
         return total
 
-    benchmark.extra_info["reads_per_round"] = READS
-    size_of_all = benchmark.pedantic(  # type: ignore[no-untyped-call] # untyped by its authors
+    wanted = READS * len(runner.run(chats[size].recent(20)).json)
+    found = benchmark.pedantic(  # type: ignore[no-untyped-call] # untyped by its authors
         lambda: runner.run(read()), rounds=10, warmup_rounds=2
     )
-    assert size_of_all > 0
+    benchmark.extra_info |= {"calls": READS, "correct": found == wanted}
+    assert found == wanted

@@ -1,5 +1,7 @@
 """
-Story 1 for Locust; ``python -m perf story1`` runs it against both designs. By hand:
+Story 1 for Locust; ``python -m perf story1`` runs it against both designs.
+
+By hand:
 
     memory-cache serve --workers 2
     locust -f perf/story1/locustfile.py Append --host http://127.0.0.1:8000 --headless \
@@ -14,9 +16,10 @@ import json
 import os
 import random
 import time
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from locust import FastHttpUser, LoadTestShape, constant_pacing, events, task
 from locust.argument_parser import LocustArgumentParser
@@ -30,7 +33,7 @@ WARM, FILL = "(warming)", "(filling)"
 _UNMEASURED = (WARM, FILL)
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:  # noqa: ANN401  # Locust's
     """What this story can be told to do."""
     group = parser.add_argument_group("story 1")
@@ -41,7 +44,7 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:  # noqa: ANN4
     group.add_argument("--pace", type=float, default=0.0, help="seconds from turn to turn; 0: none")
     group.add_argument("--sessions", type=int, default=100, help="that readers read")
     group.add_argument("--prefix", default="chat", help="first part of session names")
-    group.add_argument("--samples", type=Path, help="folder for the time of every request")
+    group.add_argument("--samples", default="", help="folder for the time of every request")
 
 
 class Story(LoadTestShape):
@@ -49,14 +52,16 @@ class Story(LoadTestShape):
 
     def __init__(self, *words: Any, **more: Any) -> None:  # noqa: ANN401  # Locust's
         """Begin before the first stage."""
-        super().__init__(*words, **more)
+        super().__init__(*words, **more)  # type: ignore[no-untyped-call]
         self.begun: list[tuple[float, int]] = []
 
     def tick(self) -> tuple[int, float] | None:
         """Return how many users there are to be now."""
         assert self.runner is not None, "Locust sets it"
-        left = self.get_run_time()
-        for number, stage in enumerate(self.runner.environment.parsed_options.stages.split(",")):
+        options = self.runner.environment.parsed_options
+        assert options is not None, "it was started by its command"
+        left = self.get_run_time()  # type: ignore[no-untyped-call]
+        for number, stage in enumerate(options.stages.split(",")):
             users, seconds = stage.split(":")
             if left < float(seconds):
                 if len(self.begun) == number:
@@ -70,7 +75,7 @@ _samples: list[tuple[float, str, int, float]] = []
 """When it ended, what it was, how long the session was, milliseconds."""
 
 
-@events.request.add_listener
+@events.request.add_listener  # type: ignore[untyped-decorator]
 def note(  # noqa: D103
     request_type: str,
     name: str,
@@ -83,18 +88,58 @@ def note(  # noqa: D103
         _samples.append((time.time(), request_type, context["size"], response_time))
 
 
-@events.test_stop.add_listener
+@events.test_stop.add_listener  # type: ignore[untyped-decorator]
 def write_samples(environment: Environment, **_: Any) -> None:  # noqa: ANN401  # Locust's
     """Leave what this process has seen in the folder, and when the stages began."""
-    folder = environment.parsed_options.samples if environment.parsed_options else None
-    if folder is None:
+    folder = environment.parsed_options.samples if environment.parsed_options else ""
+    if not folder:
         return
     shape = environment.shape_class
     found = {"samples": _samples, "stages": shape.begun if isinstance(shape, Story) else []}
     Path(folder, f"samples-{os.getpid()}.json").write_text(json.dumps(found))
 
 
-class Turns(FastHttpUser):
+class Asking(FastHttpUser):
+    """A user with a session, which asks and checks the answers."""
+
+    abstract = True
+    talk: Talk
+
+    def wait_time(self) -> float:
+        """Wait until the next task is due, if turns are paced."""
+        pace = self.environment.parsed_options.pace
+        return float(constant_pacing(pace)(self)) if pace else 0.0
+
+    def read(self, name: str = "") -> None:
+        """Get the last twenty."""
+        path = f"{self.talk.path}?{self.talk.scope}&recent_messages_limit={LAST}"
+        self.send("GET", path, f"last {LAST}", self.talk.last_is_right, name)
+
+    def send(  # noqa: PLR0917  # one line per call is read more easily
+        self,
+        method: str,
+        path: str,
+        kind: str,
+        right: Callable[[bytes], bool],
+        name: str = "",
+        data: bytes | None = None,
+    ) -> None:
+        """Send a request, check its answer, and count it under its kind and the session's size."""
+        size = self.talk.size
+        with self.client.request(
+            method,
+            path,
+            name=f"{kind} {name or f'≤ {bucket(size)}'}",
+            data=data,  # type: ignore[arg-type]  # bytes are sent as they are
+            headers=JSON if data else {},
+            catch_response=True,
+            context={"size": size},
+        ) as answer:
+            if answer.status_code != 200 or not right(answer.content or b""):
+                answer.failure(f"wrong answer ({answer.status_code})")
+
+
+class Turns(Asking):
     """A user with a session of its own, which takes a turn: changes it, and reads the last 20."""
 
     abstract = True
@@ -110,11 +155,6 @@ class Turns(FastHttpUser):
         self.talk = Talk(f"{options.prefix}-{number}", kept=self.whole or not options.messages)
         if not options.sizes:
             self.fill(options.messages)
-
-    def wait_time(self) -> float:
-        """Wait until the next turn is due, if turns are paced."""
-        pace = self.environment.parsed_options.pace
-        return float(constant_pacing(pace)(self)) if pace else 0.0
 
     @task
     def turn(self) -> None:
@@ -152,11 +192,6 @@ class Turns(FastHttpUser):
         else:
             self.post(new, name)
 
-    def read(self, name: str = "") -> None:
-        """Get the last twenty."""
-        path = f"{self.talk.path}?{self.talk.scope}&recent_messages_limit={LAST}"
-        self.send("GET", path, f"last {LAST}", self.talk.last_is_right, name)
-
     def put(self, name: str = "") -> None:
         """Send everything, get everything."""
         self.send("PUT", self.talk.path, "whole", self.talk.whole_is_right, name, self.talk.body())
@@ -166,23 +201,6 @@ class Turns(FastHttpUser):
         path = f"{self.talk.path}/messages?{self.talk.scope}"
         body = b'{"messages":[' + new + b"]}"
         self.send("POST", path, "append", self.talk.appended_is_right, name, body)
-
-    def send(
-        self, method: str, path: str, kind: str, right: Any, name: str = "", data: Any = None
-    ) -> None:
-        """Send a request, check its answer, and count it under its kind and the session's size."""
-        size = self.talk.size
-        with self.client.request(
-            method,
-            path,
-            name=f"{kind} {name or f'≤ {bucket(size)}'}",
-            data=data,
-            headers=JSON if data else {},
-            catch_response=True,
-            context={"size": size},
-        ) as answer:
-            if answer.status_code != 200 or not right(answer.content or b""):
-                answer.failure(f"wrong answer ({answer.status_code})")
 
 
 class WholeTranscript(Turns):
@@ -202,19 +220,17 @@ class Echo(Turns):
         """Read nothing."""
 
 
-class Reader(Turns):
+class Reader(Asking):
     """GETs of the last 20, of many sessions that nobody changes, in a Zipf order."""
 
-    talks: list[Talk]
+    talks: ClassVar[list[Talk]] = []
 
     def on_start(self) -> None:
         """Know what the sessions hold; whoever started us has made them."""
         options = self.environment.parsed_options
-        self.talks = []
-        for number in range(options.sessions):
-            talk = Talk(f"{options.prefix}-{number}", kept=False)
-            talk.grow(options.messages)
-            self.talks.append(talk)
+        if not Reader.talks:
+            names = (f"{options.prefix}-{number}" for number in range(options.sessions))
+            Reader.talks = [Talk.ending_at(options.messages, name) for name in names]
         self.sums = list(accumulate(1 / (rank + 1) for rank in range(options.sessions)))
         self.random = random.Random(getattr(self.environment.runner, "worker_index", 0))
 

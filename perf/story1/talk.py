@@ -6,6 +6,7 @@ Pure, because Locust's workers import it: no asyncio, nothing of ours.
 
 from collections import deque
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 NAMESPACE = "story1"
 USER = "u7"
@@ -53,6 +54,14 @@ class Talk:
             f'"session_id":"{session}","namespace":"{NAMESPACE}",'
             '"long_term_memory_strategy":{"strategy":"discrete","config":{}},"ttl_seconds":null}'
         ).encode()
+
+    @classmethod
+    def ending_at(cls, size: int, session: str) -> Self:
+        """Return a session of which only the last messages matter."""
+        talk = cls(session, kept=False)
+        talk.size = max(size - LAST, 0)
+        talk.grow(size)
+        return talk
 
     def grow(self, size: int) -> bytes:
         """Grow to ``size`` messages; return the new ones, joined by commas."""

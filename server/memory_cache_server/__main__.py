@@ -19,8 +19,8 @@ def main() -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(
-            f"memory-cache: {', '.join(missing)} not installed; the server needs its extra:"
-            " pip install 'memory-cache[server]'",
+            f"memory-cache: {', '.join(missing)} not installed; the server needs its extra"
+            " `server`: in a checkout, pip install '.[server]'",
             file=sys.stderr,
         )
         return 2

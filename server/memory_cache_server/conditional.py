@@ -120,6 +120,9 @@ async def change_terms(
         VersionMismatchError: `If-Match: *`, and there is no session.
     """
     matches, none_matches = _tags(request, "if-match"), _tags(request, "if-none-match")
+    for name, tags in (("if-match", matches), ("if-none-match", none_matches)):
+        if name in request.headers and not tags:
+            raise _wrong(name, "names nothing")
     terms: ChangeTerms = {"operation_id": _operation_id(request)}
     if none_matches and (matches or none_matches != ["*"] or not may_create):
         raise _wrong("if-none-match", 'a change understands only "*", alone, and not to delete')

@@ -17,7 +17,7 @@ READ_HEADERS: Final = {
     "Cache-Control": "`no-cache`: the newest there is",
 }
 CHANGE_HEADERS: Final = {
-    "If-Match": "the version (or ETag) to change, else 412; `*`: any",
+    "If-Match": "the version (or ETag) to change, else 412; `*`: as it is at that moment",
     "If-None-Match": "`*`: only if the session does not exist, else 412",
     "Idempotency-Key": "name of this change: sent again, it is done once",
 }

@@ -152,7 +152,7 @@ def problem_of(error: MemoryCacheError) -> Problem:
     headers = {}
     match error:
         case InvalidJsonError():
-            detail = f"The body {error.reason}"
+            detail = f"The JSON {error.reason}"
         case TooLargeError():
             detail = f"{error.field}: {error.reason}"
         case InvalidInputError():

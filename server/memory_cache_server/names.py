@@ -17,6 +17,11 @@ QUERY: Final = "memory_cache.query"
 """Where a request's scope has its query: the last value of each name."""
 
 
+SESSIONS: Final = "/v1/working-memory/"
+_FIRST_PRINTABLE: Final = 0x20
+_DELETE: Final = 0x7F
+
+
 class Scoped(Protocol):
     """What has the scope of a session."""
 
@@ -70,10 +75,17 @@ def _path(scope: Scope) -> str:
     raw = scope.get("raw_path")
     if raw is None:  # optional in ASGI; then only the decoded one is left
         return str(scope["path"])
+    if b"%2f" in raw.lower():
+        # Decoded it would be a path of another route: of no name here a slash may be part.
+        raise Problem(404, "not_found", "Not Found", "Not Found")
     try:
-        return unquote_to_bytes(raw).decode()
+        path = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
         raise invalid_name(("path",), "is not UTF-8") from None
+    if any(ord(char) < _FIRST_PRINTABLE or ord(char) == _DELETE for char in path):
+        loc = ("path", "session_id") if path.startswith(SESSIONS) else ("path",)
+        raise invalid_name(loc, "must not hold control characters")
+    return path
 
 
 def _query(scope: Scope) -> dict[str, str]:

@@ -15,13 +15,16 @@ from cachetools import LRUCache
 from fastapi import Request
 
 from memory_cache import (
+    NEWEST,
     Change,
     ContractMessage,
     Known,
+    MemoryCacheError,
     Page,
     Session,
     SessionCache,
     SessionKey,
+    StoreError,
     VersionMismatchError,
     at_least,
 )
@@ -47,7 +50,7 @@ _CONDITIONS: Final = ("idempotency-key", "if-match", "if-none-match")
 
 _MOST_SCOPES: Final = 10_000
 _TAIL_BYTES: Final = 4096
-_SCOPE: Final = re.compile(rb'"(namespace|user_id)"\\s*:\\s*("(?:[^"\\\\]|\\\\.)*"|null)')
+_SCOPE: Final = re.compile(rb'"(namespace|user_id)"\s*:\s*("(?:[^"\\]|\\.)*"|null)')
 
 _Scope = tuple[str | None, str | None]
 
@@ -67,10 +70,20 @@ class Put:
     cut: bool
 
     async def whole_page(self) -> Page:
-        """Return the whole transcript; it may have grown since, but not less."""
+        """
+        Return the whole transcript; it may have grown since, but not less.
+
+        Raises:
+            StoreError: it cannot be read; the PUT is done all the same, and it says so.
+        """
         if not self.cut or self.change.version is None:
             return self.page
-        return await self.session.transcript(consistency=at_least(self.change.version))
+        wanted = NEWEST if self.change.replayed else at_least(self.change.version)
+        try:
+            return await self.session.transcript(consistency=wanted)
+        except MemoryCacheError as error:
+            reason = "the PUT is done, but the session could not be read back"
+            raise StoreError(reason, applied="yes") from error
 
 
 class Putting:
@@ -148,11 +161,13 @@ class Putting:
             parsed.messages,
             parsed.fields,
             ttl_seconds=parsed.ttl_seconds,
+            given=raw,
             record=parsed.record,
             **terms,
         )
         self._scopes[session_id] = namespace, user_id
-        return Put(change, page, session, parsed.undated, cut=False)
+        # A replay answers for the first time it was done, and shows the session as it is now.
+        return Put(change, page, session, parsed.undated, cut=change.replayed)
 
     async def _parsed(self, request: Request, raw: bytes, expected: Expected | None) -> ParsedPut:
         session_id = request.path_params["session_id"]

@@ -140,6 +140,8 @@ async def put_session(request: Request) -> Response:
         return json_response(change_document(put.change, key), headers)
     window = window_of(asked.model_name, asked.context_window_max)
     page = await put.whole_page()
+    if page.version is not None:
+        headers["memory-version"] = str(page.version)
     return bytes_response(session_document(page, key, window, no_data=None), headers)
 
 
@@ -164,7 +166,8 @@ async def delete_session(request: Request) -> Response:
                     raise
                 absent = error
                 continue
-            if change.existed:
+            if change.existed or change.replayed:
+                # A replay ends the search, too: another session may have got this id since.
                 return json_response({"status": "ok"}, change_headers(change))
     if absent is not None:
         raise absent

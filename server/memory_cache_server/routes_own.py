@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from memory_cache import UNCHANGED, Consistency, Page, Session
+from memory_cache import Consistency, Page, Session
 from memory_cache_server import inputs
 from memory_cache_server.conditional import change_terms, reading_of
 from memory_cache_server.contract_input import fields_of
@@ -99,12 +99,12 @@ async def patch_session(request: Request) -> Response:
     services = services_of(request)
     asked = inputs.query(request, ScopeQuery)
     session = session_of(services.cache, request.path_params["session_id"], asked)
-    body = await inputs.body(request, PatchSession, services.settings.max_body_bytes)
+    raw = await inputs.read(request, services.settings.max_body_bytes)
+    body = inputs.checked(inputs.parsed(raw, is_json=inputs.is_json(request)), PatchSession)
     terms = await change_terms(request, session)
-    given = "ttl_seconds" in body.model_fields_set
-    change = await session.set_fields(
-        fields_of(body), ttl_seconds=body.ttl_seconds if given else UNCHANGED, **terms
-    )
+    if "ttl_seconds" in body.model_fields_set:
+        terms["ttl_seconds"] = body.ttl_seconds
+    change = await session.set_fields(fields_of(body), given=raw, **terms)
     return json_response(change_document(change, session.key), change_headers(change))
 
 

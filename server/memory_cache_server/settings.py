@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 KIB = 1024
 MIB = 1024 * KIB
+SCHEMES = ("redis://", "rediss://", "unix://")
 
 Durability = Literal["always", "everysec", "none"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -156,6 +157,11 @@ def load(flags: Mapping[str, str | bool]) -> Loaded:
         raise ConfigurationError(_explain(error, origins)) from None
     theirs = _read_theirs()
     _refuse_unprotected(theirs)
+    if settings.redis_url is not None and not settings.redis_url.startswith(SCHEMES):
+        raise ConfigurationError(
+            f"the Redis URL ({env_name('redis_url')}, {origins['redis_url']}) must begin with one"
+            f" of {', '.join(SCHEMES)}"
+        )
     if settings.redis_url is not None and origins["durability"] != "default":
         raise ConfigurationError(
             f"--durability is for the embedded Valkey; with a Redis URL ({env_name('redis_url')},"

@@ -310,7 +310,7 @@ def test_missing_extra(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 2
-    assert "pip install 'memory-cache[server]'" in ended.stderr
+    assert "pip install '.[server]'" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

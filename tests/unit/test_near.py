@@ -1,3 +1,4 @@
+import asyncio
 import dataclasses
 
 import pytest
@@ -228,14 +229,14 @@ async def test_own_write_waits_for_its_delta() -> None:
 
 
 async def test_abandoned_waits_are_not_kept() -> None:
-    """Who stops waiting for a version leaves nothing behind once anything is heard."""
+    """Who stops waiting for a version leaves nothing behind."""
     near = Near()
     near.load(3)
     future = near.cache.passed(KEY, header(10**6))
     assert future is not None
     future.cancel()
-    near.hear(append(4))
-    assert near.cache._waiting == {}
+    await asyncio.sleep(0)  # what is done is told in the next turn of the loop
+    assert len(near.cache.waiters) == 0
 
 
 def _left(num: int, left_ms: int) -> Delta:

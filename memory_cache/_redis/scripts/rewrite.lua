@@ -1,6 +1,6 @@
 -- Edits: the worker planned the fields of the record, this puts them in place at once.
 -- ARGV  16 '1': drop everything first   17 first   18 next   19 size   20 token count
---       21 largest created_at   22 start   23 end   24 '1': KEYS[3] holds the messages
+--       21 largest created_at   22 start   23 end   24 > 0: KEYS[3] holds so many fields
 --       25 count of fields to remove, those, then pairs to write
 
 local reply, h = check()
@@ -12,8 +12,9 @@ h = advance(h)
 h.edits = edits
 h.first, h.next, h.size = tonumber(ARGV[17]), tonumber(ARGV[18]), tonumber(ARGV[19])
 h.tokens, h.newest = tonumber(ARGV[20]), tonumber(ARGV[21])
-local whole, staged = ARGV[16] == '1', ARGV[24] == '1'
-if staged and redis.call('EXISTS', KEYS[3]) == 0 then
+local whole, staged = ARGV[16] == '1', tonumber(ARGV[24]) > 0
+-- A key that expired between two slices would hold the later ones only.
+if staged and redis.call('HLEN', KEYS[3]) ~= tonumber(ARGV[24]) then
   return redis.error_reply('MC_STAGED the staged record expired')
 end
 local fields = ARGV[12] == '1' and ARGV[13] or redis.call('HGET', key, 'f') or '{}'

@@ -1,0 +1,62 @@
+"""How much of Story 1 is played: the sizes, stages and rounds, in full and quick."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``processes`` is Locust's; ``workers`` each server's; stages are ``users:seconds,…``."""
+
+    sizes: list[int]
+    append_sizes: list[int]
+    turns: int
+    rounds: int
+    processes: int
+    workers: int
+    messages: int
+    ramp: str
+    crowd: str
+    crowd_messages: int
+    readers: str
+    sessions: int
+    pace: float
+    paced: str
+
+    @property
+    def steps(self) -> int:
+        """How many runs of Locust that is."""
+        return self.rounds * 7 + 7
+
+
+FULL = Plan(
+    sizes=[10, 30, 100, 300, 1_000, 3_000, 10_000],
+    append_sizes=[10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000],
+    turns=30,
+    rounds=3,
+    processes=2,
+    workers=2,
+    messages=2_000,
+    ramp="1:3,5:3,25:8",
+    crowd="1:3,25:6,1000:16",
+    crowd_messages=200,
+    readers="25:6",
+    sessions=1_000,
+    pace=1.0,
+    paced="25:10",
+)
+QUICK = Plan(
+    sizes=[10, 100, 1_000],
+    append_sizes=[10, 100, 1_000],
+    turns=4,
+    rounds=1,
+    processes=1,
+    workers=1,
+    messages=200,
+    ramp="1:1,4:1",
+    crowd="1:1,10:1",
+    crowd_messages=20,
+    readers="3:1",
+    sessions=20,
+    pace=0.2,
+    paced="3:1",
+)
