@@ -212,12 +212,12 @@ async def test_cut_block_is_damage(
     with valkey.admin as admin:
         block = admin.hget("mc:{//chat}", "b0")
         assert isinstance(block, bytes)
-        admin.execute_command("HSET", "mc:{//chat}", "b0", block.rsplit(b"\n", 30)[0])  # type: ignore[no-untyped-call] # untyped by its authors
+        admin.hset("mc:{//chat}", "b0", block.rsplit(b"\n", 30)[0])
     async with open_cache(valkey_url) as other:
         chat = other.session("chat")
-        for read in (chat.transcript, lambda: chat.recent(70), lambda: chat.page(after=-1)):
+        for call in (chat.transcript(), chat.recent(70), chat.page(after=-1)):
             with pytest.raises(DamagedSessionError):
-                await read()
+                await call
 
 
 async def test_abandoned_versions_leave_no_waiters(cache: SessionCache) -> None:
