@@ -35,6 +35,9 @@ from memory_cache._waiters import Waiters
 _LEAST_BUDGET: Final = 2 * ENTRY_COST
 """With less the near cache holds nothing."""
 
+_AWAITED: Final = frozenset({State.LIVE, State.LOADING})
+"""States in which a change of ours is waited for: it will be heard, or they end."""
+
 _MOST_KEPT: Final = 256
 """Deltas kept during one load; a load that takes longer begins again."""
 
@@ -311,7 +314,7 @@ class NearCache:
                     self._counters.suspects[reason] += 1
             else:
                 self._held.suspects.pop(entry.key, None)
-            if before is State.LIVE:
+            if before in _AWAITED and entry.state not in _AWAITED:
                 self.waiters.wake(entry.key)
         return effect
 

@@ -233,11 +233,10 @@ class Writer:
         creates: bool = False,
         note: bytes = b"",
     ) -> Outcome:
-        terms = self._terms(wish, print_, note)
-        if creates and not self._presence.known(key) and not self._near.holds(key):
+        exists = self._presence.known(key) or self._near.holds(key)
+        if creates and not exists:
             await self._presence.enter(key, wish.ttl_ms)
-        elif creates:
-            terms = replace(terms, create=False)
+        terms = self._terms(wish, print_, note, create=not (creates and exists))
         try:
             outcome = await self._resending(terms, send)
             if outcome.missing:
@@ -255,7 +254,7 @@ class Writer:
             await self._passed(key, outcome)
         return outcome
 
-    def _terms(self, wish: Wish, print_: str, note: bytes) -> Terms:
+    def _terms(self, wish: Wish, print_: str, note: bytes, *, create: bool) -> Terms:
         keep = (
             self._config.resend_seconds
             if wish.operation_id is None
@@ -268,6 +267,7 @@ class Writer:
             operation=Operation(name, print_, int(keep * 1000)),
             condition=wish.condition,
             ttl_ms=wish.ttl_ms,
+            create=create,
             note=note,
             put_record=wish.put_record,
         )
@@ -305,9 +305,14 @@ class Writer:
         future = self._near.passed(key, outcome.header)
         if future is None:
             return
-        await asyncio.wait([future], timeout=self._config.staleness_seconds / 4)
-        if not future.done():
-            self._near.doubt(key, "late")
+        # What makes it suspect wakes those who wait for it, too.
+        late = asyncio.get_running_loop().call_later(
+            self._config.staleness_seconds / 4, self._near.doubt, key, "late"
+        )
+        try:
+            await future
+        finally:
+            late.cancel()
 
 
 async def unhurried(items: Iterator[T], at_once: int = _SLICE) -> tuple[T, ...]:

@@ -241,3 +241,15 @@ async def test_abandoned_waits_are_not_kept() -> None:
 
 def _left(num: int, left_ms: int) -> Delta:
     return dataclasses.replace(append(num), left_ms=left_ms)
+
+
+async def test_doubt_ends_the_wait_of_a_load() -> None:
+    """Who waits for his change while a snapshot is under way is woken when that is given up."""
+    near = Near()
+    near.begin()
+    near.cache.opened(KEY)
+    near.begin()
+    future = near.cache.passed(KEY, header(5))
+    assert future is not None
+    near.cache.doubt(KEY, "late")
+    assert future.done()
