@@ -26,7 +26,17 @@ def from_span(key: SessionKey, span: Span, messages: Sequence[StoredMessage], st
 
 
 def whole(key: SessionKey, span: Span, blocks: Sequence[Block]) -> Page:
-    """Return a whole transcript: sealed blocks as they are, and the span that ends it."""
+    """
+    Return a whole transcript: sealed blocks as they are, and the span that ends it.
+
+    Raises:
+        DamagedSessionError: they do not add up to what the header says.
+    """
+    # Each newline of a block stands between two of its messages; counting bytes costs nothing.
+    newlines = span.start - span.header.first - len(blocks)
+    size = sum(len(block.bodies) for block in blocks) - newlines
+    if size + sum(len(message.body) for message in span.messages) != span.header.size:
+        raise DamagedSessionError("the stored transcript is not whole")
     views = [block.bodies if block.digest else _block_view(block) for block in blocks]
     header = span.header
     return Page(
