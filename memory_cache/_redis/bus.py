@@ -83,7 +83,13 @@ class RedisBus:
             raise StoreError("there is no subscription")
         with translating(applied="no"):
             receivers, epoch, replid = await self._lane.run_script(
-                FENCE, [self._keys.epoch], PUBLISH, self._fence_channel, nonce, secrets.token_hex(8)
+                FENCE,
+                [self._keys.epoch],
+                PUBLISH,
+                self._fence_channel,
+                nonce,
+                secrets.token_hex(8),
+                first=True,
             )
         reply = FenceReply(receivers, epoch.decode(), replid.decode())
         doubt = live.doubt(reply, self._lane.node) or self._flushed(reply.epoch)

@@ -50,9 +50,9 @@ class Lane:
         self._closed = False
         self.node: Node | None = None
 
-    async def call(self, *command: Argument) -> Any:  # noqa: ANN401  # replies have no type
+    async def call(self, *command: Argument, first: bool = False) -> Any:  # noqa: ANN401  # replies have no type
         """
-        Return the reply to one command.
+        Return the reply to one command; ``first`` puts it at the head of the next batch.
 
         Cancelled: the command may be carried out all the same.
 
@@ -64,18 +64,23 @@ class Lane:
             raise CacheClosedError
         loop = asyncio.get_running_loop()
         call = _Call(command, loop.time())
-        self._ready.append(call)
+        if first:
+            self._ready.appendleft(call)
+        else:
+            self._ready.append(call)
         self._wake.set()
         if self._runner is None or self._runner.done():
             self._runner = loop.create_task(self._run(), name="memory-cache-lane")
         return await call.future
 
-    async def run_script(self, script: Script, keys: list[str], *args: Argument) -> Any:  # noqa: ANN401  # as call
+    async def run_script(
+        self, script: Script, keys: list[str], *args: Argument, first: bool = False
+    ) -> Any:  # noqa: ANN401  # as call
         """Run a script by its digest, and by its text where the server lost it."""
         try:
-            return await self.call("EVALSHA", script.sha, len(keys), *keys, *args)
+            return await self.call("EVALSHA", script.sha, len(keys), *keys, *args, first=first)
         except theirs.NoScriptError:
-            return await self.call("EVAL", script.text, len(keys), *keys, *args)
+            return await self.call("EVAL", script.text, len(keys), *keys, *args, first=first)
 
     async def aclose(self) -> None:
         """Close the connection; calls under way fail."""
