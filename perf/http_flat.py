@@ -17,8 +17,7 @@ import time
 import httpx
 
 from memory_cache import open_cache
-from perf.hot_get import process
-from perf.servers import valkey
+from perf.servers import process, valkey
 
 SIZES = (100, 100_000)
 CALLS = 200
