@@ -181,6 +181,8 @@ class RedisStore:
         """Close both lanes."""
         await self._lane.aclose()
         await self._bulk.aclose()
+        # A transport lets its socket go in the next turn of the loop, which may be the last one.
+        await asyncio.sleep(0)
 
     async def _change(  # noqa: PLR0917  # six things, of six types
         self,

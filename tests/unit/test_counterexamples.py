@@ -126,11 +126,13 @@ async def test_listing_does_not_remove_a_session_made_again(
             lane = lane_of(other)
             call = lane.call
 
-            async def between(*command: Any, moment: str = moment, call: Any = call) -> Any:
+            async def between(
+                *command: Any, moment: str = moment, call: Any = call, **more: Any
+            ) -> Any:
                 if command[0] == moment:
                     monkeypatch.undo()
                     await chat.append(said(1))
-                return await call(*command)
+                return await call(*command, **more)
 
             monkeypatch.setattr(lane, "call", between)
             await other.list_sessions()
@@ -167,8 +169,8 @@ async def test_no_resend_after_standing_still(
         lane = lane_of(cache)
         call = lane.call
 
-        async def losing(*command: Any) -> Any:
-            reply = await call(*command)
+        async def losing(*command: Any, **more: Any) -> Any:
+            reply = await call(*command, **more)
             monkeypatch.undo()
             asyncio.get_running_loop().call_soon(time.sleep, 1.0)
             assert reply
@@ -191,10 +193,10 @@ async def test_staged_transcript_is_whole_or_refused(
     lane = lane_of(cache, bulk=True)
     call = lane.call
 
-    async def slow(*command: Any) -> Any:
+    async def slow(*command: Any, **more: Any) -> Any:
         if command[0] == "HSET":
             await asyncio.sleep(0.1)
-        return await call(*command)
+        return await call(*command, **more)
 
     monkeypatch.setattr(lane, "call", slow)
     with pytest.raises(StoreError) as refused:
