@@ -22,8 +22,9 @@ class CacheConfig:
         max_fields_bytes: of all fields of a session.
         max_depth: nesting of arrays and objects in a message.
         delta_bytes: a larger change is announced on the bus without its messages.
-        store_timeout_seconds: how long one call may wait for the store, resend included.
-        connect_timeout_seconds: for one attempt to connect.
+        store_timeout_seconds: how long a reply is waited for (four times as long where whole
+            transcripts move), and how long a change whose answer is lost is sent again.
+        connect_timeout_seconds: for one attempt to connect; twice that with the first reply.
         operation_seconds: how long an operation id is remembered.
         resend_seconds: how long the store remembers a change for the worker that made it, which
             sends it again for no longer than ``store_timeout_seconds`` when the answer is lost.

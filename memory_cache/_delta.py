@@ -23,7 +23,7 @@ class Delta:
 
     ``messages``: what an append added; None where the change does not carry itself.
     ``fields``: the fields after it, None if they did not change. ``header``: the version
-    after; of a delete, the version that was deleted. ``left_ms``: -1 means for ever.
+    after; of a delete, one that is never current. ``left_ms``: -1 means for ever.
     """
 
     kind: str

@@ -20,7 +20,7 @@ ENTRY_COST: Final = 2048
 
 
 class Ask(NamedTuple):
-    """Which messages of a session a read is about: the newest ``count``."""
+    """Which messages a read is about: the newest ``messages`` by seq, or by created_at."""
 
     messages: int
     by_created_at: bool = False

@@ -126,7 +126,7 @@ class DamagedSessionError(MemoryCacheError):
 
 
 class IncompatibleStoreError(MemoryCacheError):
-    """The server is too old, or keeps a promise we need in a way we cannot use."""
+    """The server is too old, or does not say who it is."""
 
     code = "incompatible_store"
 

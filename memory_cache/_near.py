@@ -105,7 +105,7 @@ class NearCache:
     # Loading
 
     def begin(self, key: SessionKey) -> Load | None:
-        """Note that a snapshot is about to be fetched; None: the near cache is off."""
+        """Note that a snapshot is about to be fetched; None: off, or there is no subscription."""
         if self._config.near_cache_bytes < _LEAST_BUDGET or not self.connected:
             return None
         entry = self._held.get(key)

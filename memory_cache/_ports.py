@@ -22,6 +22,7 @@ class Operation:
     The name of one change, so that sending it twice changes once.
 
     ``fingerprint``: a hash of the input; the same id with another one is refused.
+    ``keep_ms``: how long the store remembers it.
     """
 
     id: str
@@ -31,9 +32,15 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must hold before a change: this version, or (None) that there is no session."""
+    """
+    What must hold before a change: this version, or (None) that there is no session.
+
+    ``fields_num``: only the fields must be those of that version, whose last change of them it
+    is; messages may have been added since.
+    """
 
     version: Version | None
+    fields_num: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +177,21 @@ class Store(Protocol):
         """Delete the session; raises as ``append``. Its index entries go when they are met."""
 
     async def tail(self, key: SessionKey, count: int, have: Have | None = None) -> Span | None:
-        """Return at least the newest ``count`` messages, or what ``have`` lacks of them."""
+        """
+        Return at least the newest ``count`` messages, or what ``have`` lacks of them.
+
+        None: there is no session.
+        """
 
     async def range(
         self, key: SessionKey, *, after: int | None, before: int | None, limit: int
     ) -> Span | None:
-        """Return up to ``limit`` messages with ``after < seq < before``; None: no such bound."""
+        """
+        Return at least the ``limit`` messages next to a bound, as far as there are any.
+
+        Give ``after`` or ``before``, not both; with neither they are the newest. None: there is
+        no session.
+        """
 
     async def blocks(
         self, key: SessionKey, numbers: Sequence[int], header: Header

@@ -98,6 +98,7 @@ class SessionCache:
         Raises:
             StoreError: the store does not answer.
             InvalidInputError: limit or offset is out of range.
+            InvalidNameError: a name is not printable text of up to 512 bytes.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}")
@@ -122,6 +123,7 @@ class SessionCache:
 
         Raises:
             StoreError: the store does not answer.
+            InvalidNameError: as ``session``.
         """
         key = session_key(session_id, namespace, user_id)
         return tuple(await self._parts.store.find(key.session_id, key.namespace, key.user_id))
@@ -143,10 +145,12 @@ class Session:
     A handle of one session. It holds no data: it is cheap to make and to throw away.
 
     Every method that awaits may raise ``StoreError``, and ``DamagedSessionError`` if what is
-    stored cannot be read. Changes share three parameters:
+    stored cannot be read; ``InvalidInputError`` says that a parameter cannot be what it is.
+    Changes share three parameters:
 
     - ``if_version``: a version (or ``ABSENT``); else ``VersionMismatchError``, nothing changed.
-    - ``operation_id``: the caller's name for this change, remembered for ten minutes. The same
+    - ``operation_id``: the caller's name for this change, remembered for ten minutes (as a
+      rule: ``CacheConfig.operation_seconds``). The same
       change under the same id is done once and then answered with its first result; another
       change under it is refused (``OperationReusedError``).
     - ``ttl_seconds``: from now on the whole session lives that long after each of our writes.
@@ -244,7 +248,12 @@ class Session:
         return await self._reader.transcript(self.key, consistency)
 
     async def window(self, max_tokens: int, *, consistency: Consistency = NEWEST) -> Page:
-        """Return the longest suffix of at most ``max_tokens``, at least one message if any."""
+        """
+        Return the longest suffix of at most ``max_tokens``, at least one message if any.
+
+        Raises:
+            VersionLostError, VersionTimeoutError: as ``recent``.
+        """
         return await self._reader.window(self.key, max_tokens, consistency)
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:

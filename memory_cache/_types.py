@@ -1,4 +1,4 @@
-"""The vocabulary on one screen: keys, versions, headers, messages as stored, consistency."""
+"""The vocabulary: keys, versions, headers, messages as stored, consistency."""
 
 from dataclasses import dataclass
 from enum import Enum

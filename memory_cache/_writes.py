@@ -177,7 +177,9 @@ class Writer:
         for attempt in range(_TRIES):
             await _wait_a_little(attempt)
             span = await self.store.tail(key, 0)
-            condition = wish.condition or Condition(span.header.version if span else None)
+            condition = wish.condition or (
+                Condition(span.header.version, span.header.fields_num) if span else Condition(None)
+            )
             held = orjson.loads(span.fields or b"{}") if span else {}
             merged = {k: v for k, v in {**held, **given}.items() if v is not None}
             fields = self.fields(merged)

@@ -1,8 +1,8 @@
 """
 Names of keys and channels: one function each.
 
-The braces are the hash tag: the session, its operation records and its channel share a slot
-of a cluster. Parts are percent-encoded, so a brace never comes from a name.
+The braces are the hash tag: the session, its operation and staged records and its channel
+share a slot of a cluster. Parts are percent-encoded, so a brace never comes from a name.
 """
 
 import hashlib

@@ -59,6 +59,8 @@ class Lane:
         Raises:
             redis.ResponseError: the server's own word, untranslated.
             StoreError: no reply; ``applied`` is ``unknown`` if the command had left.
+            IncompatibleStoreError: the server that answers now is too old.
+            CacheClosedError: the lane was closed.
         """
         if self._closed:
             raise CacheClosedError
@@ -76,7 +78,7 @@ class Lane:
     async def run_script(
         self, script: Script, keys: list[str], *args: Argument, first: bool = False
     ) -> Any:  # noqa: ANN401  # as call
-        """Run a script by its digest, and by its text where the server lost it."""
+        """Run a script by its digest, or its text where the server lost it; raises as ``call``."""
         try:
             return await self.call("EVALSHA", script.sha, len(keys), *keys, *args, first=first)
         except theirs.NoScriptError:
@@ -143,7 +145,7 @@ class Lane:
                 await connection.send_packed_command(packed, check_health=False)
 
     def _is_wanted(self, call: _Call) -> bool:
-        """Whether a call may still leave: nobody may send a change later than he was asked to."""
+        """Whether a call may still leave: nobody may send a change later than its caller waits."""
         if asyncio.get_running_loop().time() - call.since > self._timeout:
             _fail(call, slow("no"))
         return not call.future.done()

@@ -305,7 +305,11 @@ def _condition(condition: Condition | None) -> str:
     if condition is None:
         return ""
     version = condition.version
-    return "absent" if version is None else f"{version.inc} {version.num} {version.tag}"
+    if version is None:
+        return "absent"
+    if condition.fields_num is not None:
+        return f"fields {version.inc} {condition.fields_num}"
+    return f"{version.inc} {version.num} {version.tag}"
 
 
 def _session_limit(config: CacheConfig) -> str:

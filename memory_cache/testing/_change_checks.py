@@ -168,6 +168,23 @@ async def condition_must_hold(place: Place) -> None:
         assert (await refused(call, VersionMismatchError)).current is None
 
 
+async def fields_may_be_what_is_expected(place: Place) -> None:
+    """A change that counts on the fields alone holds beside appends, not beside other fields."""
+    async with place.open(_CONFIG) as ports:
+        key, store = fresh_key(), ports.store
+        first = (await store.append(key, messages(0, 1), b'{"a":1}', terms())).header
+        assert first is not None
+        held = Condition(first.version, first.fields_num)
+        await store.append(key, messages(1, 2), None, terms())
+        second = (await store.append(key, (), b'{"a":2}', terms(condition=held))).header
+        assert second is not None
+        assert (second.num, second.fields_num) == (3, 3)
+        call = store.append(key, (), b'{"a":3}', terms(condition=held))
+        assert (await refused(call, VersionMismatchError)).current == str(second.version)
+        call = store.append(fresh_key(), (), b'{"a":4}', terms(condition=held))
+        assert (await refused(call, VersionMismatchError)).current is None
+
+
 async def missing_is_told(place: Place) -> None:
     """A change that may not create makes no session, and its id is as new."""
     async with place.open(_CONFIG) as ports:
@@ -314,6 +331,7 @@ CHANGE_CHECKS: tuple[Check, ...] = (
     operation_outlives_its_session,
     operation_goes_before_condition,
     condition_must_hold,
+    fields_may_be_what_is_expected,
     missing_is_told,
     session_has_a_limit,
     edit_drops_everything,

@@ -21,7 +21,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a subscription tells: a message, a nonce (no key), or a confirmation (neither)."""
+    """What a subscription tells: a message, or a nonce (then there is no key)."""
 
     key: SessionKey | None
     payload: bytes = b""

@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 from memory_cache._delta import Delta, encode
 from memory_cache._errors import OperationReusedError, TooLargeError, VersionMismatchError
-from memory_cache._ports import FOREVER, Clock, FenceReply, Outcome, Rewrite, Terms
+from memory_cache._ports import (
+    FOREVER,
+    Clock,
+    Condition,
+    FenceReply,
+    Outcome,
+    Rewrite,
+    Terms,
+)
 from memory_cache._types import Header, SessionKey, StoredMessage, Version
 from memory_cache.testing import _record
 from memory_cache.testing._link import Link
@@ -182,8 +190,8 @@ class InMemoryServer:
                 raise OperationReusedError("this operation id was used for something else")
             return replace(done.outcome, replayed=True)
         if terms.condition is not None:
-            is_, wanted = before and before.header.version, terms.condition.version
-            if _identity(is_) != _identity(wanted):
+            is_ = before and before.header.version
+            if not _holds(terms.condition, before):
                 raise VersionMismatchError(str(is_) if is_ else None)
         if before is None and not terms.create:
             return Outcome(None, missing=True)
@@ -294,6 +302,13 @@ class InMemoryServer:
 def in_scope(key: SessionKey, namespace: str, user_id: str) -> bool:
     """Whether the session is of a scope (``""``: any)."""
     return namespace in {"", key.namespace} and user_id in {"", key.user_id}
+
+
+def _holds(condition: Condition, before: Record | None) -> bool:
+    wanted, header = condition.version, before and before.header
+    if condition.fields_num is not None and header and wanted:
+        return (header.inc, header.fields_num) == (wanted.inc, condition.fields_num)
+    return _identity(header and header.version) == _identity(wanted)
 
 
 def _identity(version: Version | None) -> tuple[str, int, str] | None:

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Reads a contiguous run of messages at one moment: whole blocks, at most two more than asked.
+-- Reads a contiguous run of n messages at one moment, in whole blocks: ceil(n / 64) + 1 at most.
 --
 -- KEYS  1 session
 -- ARGV  1 'tail', 'before' or 'after'   2 how many   3 the seq of before or after
