@@ -62,8 +62,6 @@ class CacheConfig:
         if not 1 <= self.ring_messages <= MOST_RING_MESSAGES or self.staleness_seconds <= 0:
             reason = f"ring_messages must be 1 to {MOST_RING_MESSAGES}, staleness_seconds positive"
             raise ValueError(reason)
-        if self.resend_seconds < 4 * self.store_timeout_seconds:
-            reason = (
-                "resend_seconds must be four times store_timeout_seconds, or a resend may double"
-            )
+        if self.resend_seconds < 8 * self.store_timeout_seconds:
+            reason = "resend_seconds must be 8 times store_timeout_seconds, or a resend may double"
             raise ValueError(reason)

@@ -36,7 +36,7 @@ class Condition:
     What must hold before a change: this version, or (None) that there is no session.
 
     ``fields_num``: only the fields must be those of that version, whose last change of them it
-    is; messages may have been added since.
+    is; messages may have been added since, under the same primary.
     """
 
     version: Version | None

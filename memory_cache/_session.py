@@ -145,14 +145,13 @@ class Session:
     A handle of one session. It holds no data: it is cheap to make and to throw away.
 
     Every method that awaits may raise ``StoreError``, and ``DamagedSessionError`` if what is
-    stored cannot be read; ``InvalidInputError`` says that a parameter cannot be what it is.
-    Changes share three parameters:
+    stored cannot be read. Any may raise ``InvalidInputError`` where a parameter is out of range.
+    Changes share three of them:
 
     - ``if_version``: a version (or ``ABSENT``); else ``VersionMismatchError``, nothing changed.
-    - ``operation_id``: the caller's name for this change, remembered for ten minutes (as a
-      rule: ``CacheConfig.operation_seconds``). The same
-      change under the same id is done once and then answered with its first result; another
-      change under it is refused (``OperationReusedError``).
+    - ``operation_id``: the caller's name for this change, remembered for ten minutes
+      (``CacheConfig.operation_seconds``). The same change under the same id is done once and
+      then answered with its first result; another one is refused (``OperationReusedError``).
     - ``ttl_seconds``: from now on the whole session lives that long after each of our writes.
 
     Cancelled, a change may or may not be made, whole; a read leaves nothing.

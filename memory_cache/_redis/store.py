@@ -154,7 +154,7 @@ class RedisStore:
             line, record = await self._lane.call("HMGET", self._keys.session(key), "h", "p")
         if line is None:
             return None
-        header = Header.parse(line)
+        header = _header(line)
         tag, _, text = (record or b"").partition(b" ")
         return header, text if tag.decode() == header.tag else b""
 
@@ -226,7 +226,7 @@ class RedisStore:
         if tag.decode() != terms.tag:
             # A reply to somebody else's command: this connection can no longer be trusted.
             raise StoreError("the store's answers are out of step", applied="unknown")
-        header = Header.parse(line) if line else None
+        header = _header(line) if line else None
         if status == b"mismatch":
             raise VersionMismatchError(str(header.version) if header else None)
         if status == b"reused":
@@ -261,7 +261,7 @@ class RedisStore:
         values: list[bytes | None]
         with translating(applied="no"):
             line, *values = await self._bulk.call("HMGET", self._keys.session(key), "h", *names)
-        now = Header.parse(line) if line else None
+        now = _header(line) if line else None
         if now is None or now.edits != header.edits or not now.holds(header.version):
             return None
         return values
@@ -284,10 +284,7 @@ class RedisStore:
 
 def _span(reply: list[Any]) -> Span:
     line, left_ms, fields, start, *chunks = reply
-    try:
-        header = Header.parse(line)
-    except ValueError as error:
-        raise DamagedSessionError("the header cannot be read") from error
+    header = _header(line)
     messages: list[StoredMessage] = []
     max_before = header.max_created
     for at in range(0, len(chunks), 2):
@@ -301,6 +298,13 @@ def _span(reply: list[Any]) -> Span:
     return Span(header, left_ms, fields or None, int(start), messages, max_before)
 
 
+def _header(line: bytes) -> Header:
+    try:
+        return Header.parse(line)
+    except ValueError as error:
+        raise DamagedSessionError("the header cannot be read") from error
+
+
 def _condition(condition: Condition | None) -> str:
     if condition is None:
         return ""
@@ -308,7 +312,7 @@ def _condition(condition: Condition | None) -> str:
     if version is None:
         return "absent"
     if condition.fields_num is not None:
-        return f"fields {version.inc} {condition.fields_num}"
+        return f"fields {version.inc} {version.era} {condition.fields_num}"
     return f"{version.inc} {version.num} {version.tag}"
 
 

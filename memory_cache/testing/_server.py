@@ -307,7 +307,8 @@ def in_scope(key: SessionKey, namespace: str, user_id: str) -> bool:
 def _holds(condition: Condition, before: Record | None) -> bool:
     wanted, header = condition.version, before and before.header
     if condition.fields_num is not None and header and wanted:
-        return (header.inc, header.fields_num) == (wanted.inc, condition.fields_num)
+        is_ = header.inc, header.version.era, header.fields_num
+        return is_ == (wanted.inc, wanted.era, condition.fields_num)
     return _identity(header and header.version) == _identity(wanted)
 
 

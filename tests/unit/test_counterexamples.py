@@ -162,7 +162,7 @@ async def test_no_resend_after_standing_still(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that stood still while it paused does not send again: its record may be gone."""
-    config = CacheConfig(store_timeout_seconds=0.2, resend_seconds=0.8)
+    config = CacheConfig(store_timeout_seconds=0.1, resend_seconds=0.8)
     async with open_cache(valkey_url, config=config) as cache:
         chat = cache.session("chat")
         await chat.append(said(0))

@@ -8,7 +8,7 @@
 -- KEYS  1 session   2 operation record   3 staged record (rewrite only)
 -- ARGV  1 publish command      2 channel              3 tag of this attempt
 --       4 fingerprint          5 ms to keep record    6 condition: '', 'absent', 'inc num tag',
---                                                    'fields inc num'
+--                                                    or 'fields inc era fields_num'
 --       7 ttl: '' as it is, '-1' forget it but keep the deadline, '0' none, else ms
 --       8 '1': may create      9 inc if created      10 bytes a delta may carry
 --      11 bytes a session may hold   12 '1': fields follow   13 fields   14 note   15 put record
@@ -90,7 +90,7 @@ local function check()
   local wanted = ARGV[6]
   if wanted ~= '' then
     local is = h and (h.inc .. ' ' .. h.num .. ' ' .. h.tag) or 'absent'
-    local fields = h and ('fields ' .. h.inc .. ' ' .. h.fields_num)
+    local fields = h and table.concat({'fields', h.inc, string.match(h.eras, '(%x+):%d+$'), h.fields_num}, ' ')
     if is ~= wanted and fields ~= wanted then
       return answer('mismatch', line)
     end
