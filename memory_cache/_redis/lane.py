@@ -8,6 +8,7 @@ reply is read and dropped. A lane that fails tells each caller whether its comma
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 import redis.exceptions as theirs
@@ -107,7 +108,9 @@ class Lane:
                 await self._serve(connection)
             finally:
                 self.node = None
-                await connection.disconnect(nowait=True)
+                # At the end what is written may still leave, and the socket is let go for certain.
+                with suppress(theirs.RedisError, OSError):
+                    await connection.disconnect(nowait=not self._closed)
                 self._fail_all(lost("unknown"))
 
     async def _serve(self, connection: AbstractConnection) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from library.helpers import check, heat, said, several, until
 from memory_cache import (
+    NEWEST,
     CacheClosedError,
     CacheConfig,
     IncompatibleStoreError,
@@ -277,7 +278,7 @@ async def test_cancelled_changes_are_whole(chat: Session) -> None:
     whole = await chat.transcript()
     turns_held = [message["content"] for message in whole.messages[1:]]
     assert all(turns_held.count(text) % 3 == 0 for text in turns_held)
-    assert (await chat.recent(100)).messages == whole.messages
+    assert (await chat.recent(100, consistency=NEWEST)).messages == whole.messages
 
 
 async def test_errors_have_one_root() -> None:
