@@ -139,6 +139,9 @@ class Lane:
                     for _ in range(min(_MAX_BATCH, len(self._ready)))
                     if self._is_wanted(call := self._ready.popleft())
                 ]
+                if not batch:
+                    # Nothing at all must not be written: asyncio (3.12, 3.13) never gets rid of it.
+                    continue
                 # From here on they count as sent: a part of the batch may have left.
                 self._sent.extend(batch)
                 # redis-py packs in Python, at several times the cost.
