@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _common(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--out", type=Path, help="folder for the results (perf-results/NAME-TIME)")
+    one.add_argument("--out", type=Path, help="folder for the results (build/perf/NAME-TIME)")
     one.add_argument("--json", action="store_true", help="print results.json, no table")
 
 
@@ -62,7 +62,7 @@ def main() -> int:
     """Measure, write, print; 0, 1 if a target was missed, 2 if there is nothing to trust."""
     options = parser().parse_args()
     folder = options.out or Path(
-        "perf-results", f"{options.command}-{time.strftime('%Y%m%d-%H%M%S')}"
+        "build", "perf", f"{options.command}-{time.strftime('%Y%m%d-%H%M%S')}"
     )
     folder.mkdir(parents=True, exist_ok=True)
     if options.command == "compare":

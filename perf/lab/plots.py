@@ -16,6 +16,7 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 BLUE, SKY, VERMILION, GREEN, GREY = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#777777"
@@ -41,16 +42,31 @@ def sheet(path: Path, title: str, panels: int = 1, height: float = 4.2) -> Itera
         try:
             figure.suptitle(title, fontsize=13, fontweight="bold", x=0.02, ha="left")
             yield list(axes[0])
-            handles, names = axes[0][0].get_legend_handles_labels()
-            if names:
-                figure.legend(
-                    handles, names, loc="lower center", ncols=min(len(names), 4), frameon=False,
-                    fontsize=9.5, columnspacing=1.2, handlelength=1.8,
-                )  # fmt: skip
-            figure.tight_layout(rect=(0, 0.07 if names else 0, 1, 1))
+            for one in axes[0]:
+                _few_ticks(one)
+            figure.tight_layout(rect=(0, _legend(figure, axes[0][0]), 1, 1))
             figure.savefig(path, dpi=DPI)
         finally:
             plt.close(figure)
+
+
+def _legend(figure: Figure, axes: Axes) -> float:
+    """Name the series beneath the axes, where they cover nothing; return the part it takes."""
+    handles, names = axes.get_legend_handles_labels()
+    if not names:
+        return 0.0
+    columns = 2 if len(names) == 4 else min(len(names), 3)
+    figure.legend(
+        handles,
+        names,
+        loc="lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=9.5,
+        columnspacing=1.2,
+        handlelength=1.8,
+    )
+    return 0.02 + 0.05 * -(-len(names) // columns)
 
 
 def log_axes(axes: Axes, x: str, y: str) -> None:
@@ -58,12 +74,40 @@ def log_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
         axis.set_major_formatter(FuncFormatter(plain))
         axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(visible=True, which="major", color="#e5e5e5")
+
+
+def same_height(axes: Sequence[Axes], above: float = 1.2) -> None:
+    """Give panels the same vertical axis, with some room above."""
+    low = min(each.get_ylim()[0] for each in axes)
+    high = max(each.get_ylim()[1] for each in axes)
+    for each in axes:
+        each.set_ylim(low, high * above)
+
+
+def span(axes: Axes, x: float, low: float, high: float) -> None:
+    """Mark by an arrow how many times ``high`` is ``low``."""
+    arrow = {"arrowstyle": "<->", "color": "#444444", "linewidth": 1.2, "shrinkA": 4, "shrinkB": 4}
+    axes.annotate("", xy=(x, low), xytext=(x, high), arrowprops=arrow)
+    times = f"{high / low:.0f}×"
+    axes.annotate(
+        times, xy=(x, (low * high) ** 0.5), xytext=(6, 0), textcoords="offset points",
+        fontsize=13, fontweight="bold", va="center",
+    )  # fmt: skip
+
+
+def _few_ticks(axes: Axes) -> None:
+    """Name decades where there are several, else 1, 2 and 5 of each, so that names do not meet."""
+    for axis, scale, (low, high) in (
+        (axes.xaxis, axes.get_xscale(), axes.get_xlim()),
+        (axes.yaxis, axes.get_yscale(), axes.get_ylim()),
+    ):
+        if scale == "log":
+            axis.set_major_locator(LogLocator(subs=(1,) if high > low * 150 else (1, 2, 5)))
 
 
 def draw(axes: Axes, style: Style, points: Mapping[int, float] | Mapping[float, float]) -> None:

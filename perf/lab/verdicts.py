@@ -76,8 +76,8 @@ class Outcome:
 
 
 def figure(value: float) -> str:
-    """Write a number with three significant digits."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Write a number with four significant digits."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def table(verdicts: list[Verdict]) -> str:

@@ -49,7 +49,7 @@ async def stored(url: str, lengths: Sequence[int], short_sessions: int) -> dict[
         meter = Meter(url, (await admin.info("clients"))["connected_clients"])
     found: dict[str, Any] = {"long": [], "short": {}}
     for length in lengths:
-        count = max(1, min(8, 20_000 // length))
+        count = max(1, 5_000 // length)
         row = await _both(meter, count, length)
         found["long"].append({"messages": length, "sessions": count, **row})
     found["short"] = {"messages": SHORT, "sessions": short_sessions}

@@ -4,7 +4,18 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from perf.lab.plots import BLUE, GREY, SKY, VERMILION, Style, draw, log_axes, sheet
+from perf.lab.plots import (
+    BLUE,
+    GREY,
+    SKY,
+    VERMILION,
+    Style,
+    draw,
+    log_axes,
+    same_height,
+    sheet,
+    span,
+)
 from perf.lab.verdicts import Picture
 
 STYLES = {
@@ -24,8 +35,12 @@ def pictures(
 ) -> list[Picture]:
     """Draw all of them."""
     _headline(long, folder / "story1.png")
-    _users(ramp, folder / "ramp.png", "turns a second, as users come")
-    _users({name: [rows] for name, rows in crowd.items()}, folder / "crowd.png", "and a crowd")
+    _users(ramp, folder / "ramp.png", "More users, each with a long session")
+    _users(
+        {name: [rows] for name, rows in crowd.items()},
+        folder / "crowd.png",
+        "A crowd, each with a session",
+    )
     return [
         Picture("story1.png", "One session that grows: latency against its size"),
         Picture("ramp.png", "Several long sessions at once"),
@@ -44,18 +59,23 @@ def _headline(long: Times, path: Path) -> None:
                 for method in methods:
                     if times := long.get(name, {}).get(method):
                         draw(axes, style, {n: statistics.median(t) for n, t in times.items()})
-        low = min(left.get_ylim()[0], right.get_ylim()[0])
-        high = max(left.get_ylim()[1], right.get_ylim()[1])
-        for axes in (left, right):
-            axes.set_ylim(low * 0.8, high * 1.2)
+        same_height((left, right))
+        base, append = long["whole document"], long["ours, append"]
+        for axes, theirs, ours in (
+            (left, base["PUT"], append["POST"]),
+            (right, base["GET"], append["GET"]),
+        ):
+            size = max(set(theirs) & set(ours))
+            low, high = statistics.median(ours[size]), statistics.median(theirs[size])
+            span(axes, size, low, high)
 
 
 def _users(seen: dict[str, list[Any]], path: Path, title: str) -> None:
-    with sheet(path, title.capitalize(), 2) as (left, right):
-        log_axes(left, "users, each with a session", "turns a second")
-        log_axes(right, "users, each with a session", "milliseconds (p95)")
-        left.set_title("throughput", fontsize=12)
-        right.set_title("read the last 20", fontsize=12)
+    with sheet(path, title, 2) as (left, right):
+        log_axes(left, "users", "turns a second")
+        log_axes(right, "users", "milliseconds (p95)")
+        left.set_title("throughput: a turn is a change and a read", fontsize=11)
+        right.set_title("read the last 20", fontsize=11)
         for name, rounds in seen.items():
             rows = [row for row in zip(*rounds, strict=True) if "GET" in row[0]]
             for axes, what in ((left, "per_second"), (right, "p95_ms")):

@@ -1,0 +1,1 @@
+"""What a user would pick instead: same Redis, same messages, one run."""
