@@ -139,17 +139,15 @@ class NearCache:
         current = load.generation == self.generation and load.serial == entry.serial
         if self._live(entry):
             return None
-        if not (current and entry.state is State.LOADING):
-            self._install(load, span, sent_at)
-        elif (fitting := replay(span.header, entry.kept)) is None:
-            self._install(load, span, sent_at)
-            self._step(entry, Event.MISSED, "missed")
-        else:
-            self._install(load, span, sent_at)
-            self._step(entry, Event.LANDED)
-            self._counters.fills += 1
-            for delta in fitting:
-                self._apply(entry, delta, sent_at)
+        loading = current and entry.state is State.LOADING
+        fitting = replay(span.header, entry.kept) if loading else None
+        self._install(load, span, sent_at)
+        if loading:
+            event = Event.MISSED if fitting is None else Event.LANDED
+            if self._step(entry, event, "missed") is Effect.INSTALL:
+                self._counters.fills += 1
+                for delta in fitting or ():
+                    self._apply(entry, delta, sent_at)
         if entry.state is not State.LOADING:
             # Else they are kept for a load that was begun after this one.
             entry.kept.clear()
