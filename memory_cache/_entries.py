@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from cachetools import LRUCache
+from cachetools import Cache
 
 from memory_cache._blocks import Block
 from memory_cache._coherence import State
@@ -40,6 +40,7 @@ class Entry:
         "ring",
         "serial",
         "state",
+        "used",
     )
 
     def __init__(self, key: SessionKey, generation: int) -> None:
@@ -55,6 +56,8 @@ class Entry:
         self.kept: list[Delta] = []
         # The last page given out. It is right for as long as it has this very header.
         self.answered: tuple[Ask, Page] | None = None
+        # It has answered since the budget last looked.
+        self.used = False
 
     @property
     def cost(self) -> int:
@@ -76,18 +79,25 @@ class Load:
 BlockKey = tuple[SessionKey, str, int, int]
 
 
-class HeldBlock(NamedTuple):
+@dataclass(slots=True)
+class HeldBlock:
     """A sealed block, and a version that it is part of: another history may have another one."""
 
     block: Block
     version: Version
+    used: bool = False
 
 
 Held = Entry | HeldBlock
 
 
-class Budget(LRUCache[SessionKey | BlockKey, Held]):
-    """Least recently used out first, suspects before anybody."""
+class Budget(Cache[SessionKey | BlockKey, Held]):
+    """
+    Suspects make room first, then by the clock algorithm (Corbato, 1968; "second chance").
+
+    What has answered since the hand last came by is passed over once. So an answer costs the
+    budget one flag, where the order of least use would be a tenth of a hot read.
+    """
 
     def __init__(self, budget: int, evicted: Callable[[Held], None]) -> None:
         super().__init__(budget, getsizeof=cost)
@@ -97,13 +107,47 @@ class Budget(LRUCache[SessionKey | BlockKey, Held]):
     def popitem(self) -> tuple[SessionKey | BlockKey, Held]:
         # The one that is being weighed is a suspect, perhaps, and not in at this moment.
         suspect = next((key for key in self.suspects if key in self), None)
-        if suspect is not None:
-            key: SessionKey | BlockKey = suspect
-            value = self.pop(key)
-        else:
-            key, value = super().popitem()
+        key = self._hand() if suspect is None else suspect
+        value = self.pop(key)
         self._evicted(value)
         return key, value
+
+    def _hand(self) -> SessionKey | BlockKey:
+        """Return the oldest that has not answered lately; who has goes to the end of the line."""
+        while True:
+            key: SessionKey | BlockKey = next(iter(self))
+            value = self[key]
+            if not value.used:
+                return key
+            value.used = False
+            del self[key]
+            self[key] = value
+
+
+class SealedBlocks:
+    """
+    Sealed blocks, out of the same budget as the sessions.
+
+    Within one (inc, edits) a block never changes, but for a failover or a crash that lost
+    the messages it was sealed with: then another may have taken its place.
+    """
+
+    def __init__(self, held: Budget) -> None:
+        self._held = held
+
+    def get(self, key: SessionKey, header: Header, number: int) -> Block | None:
+        """Return a block of this header's history."""
+        held = self._held.get((key, header.inc, header.edits, number))
+        if not isinstance(held, HeldBlock) or not header.holds(held.version):
+            return None
+        held.used = True
+        return held.block
+
+    def keep(self, key: SessionKey, header: Header, number: int, block: Block) -> None:
+        """Keep a block, if it is worth its place."""
+        held = HeldBlock(block, header.version)
+        if cost(held) <= self._held.maxsize // 8:
+            self._held[key, header.inc, header.edits, number] = held
 
 
 def cost(value: Held) -> int:

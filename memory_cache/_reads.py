@@ -1,7 +1,7 @@
 """The read paths, in the order of the tiers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from memory_cache._assemble import checked, from_span, whole
@@ -66,6 +66,10 @@ class Reader:
         page = self._peek(key, ask)
         self._counters.hits += page is not None
         return page
+
+    def validator(self, key: SessionKey) -> Callable[[Header], bool]:
+        """Return a function that tells whether a page of this header is a hit at this moment."""
+        return self._near.validator(key, self._clock.now)
 
     async def recent(self, key: SessionKey, ask: Ask, consistency: Consistency) -> Page:
         """Return the newest messages."""
@@ -147,7 +151,7 @@ class Reader:
         self, key: SessionKey, header: Header, numbers: Sequence[int]
     ) -> list[Block] | None:
         """Return sealed blocks of a header's (inc, edits); None: edited since."""
-        held = {number: self._near.block(key, header, number) for number in numbers}
+        held = {number: self._near.blocks.get(key, header, number) for number in numbers}
         absent = [number for number, block in held.items() if block is None]
         if absent:
             fetched = await self._store.blocks(key, absent, header)
@@ -155,7 +159,7 @@ class Reader:
                 return None
             held.update(fetched)
             for number, block in fetched.items():
-                self._near.keep_block(key, header, number, block)
+                self._near.blocks.keep(key, header, number, block)
         return [block for block in held.values() if block is not None]
 
     async def window(self, key: SessionKey, max_tokens: int, consistency: Consistency) -> Page:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import orjson
@@ -18,7 +17,7 @@ from memory_cache._ports import KEEP_TICKING, Clock, Store
 from memory_cache._put import Known, Putter
 from memory_cache._reads import Reader
 from memory_cache._stats import Counters, Statistics, snapshot
-from memory_cache._types import BOUNDED, NEWEST, Consistency, SessionKey
+from memory_cache._types import BOUNDED, NEWEST, Consistency, Header, SessionKey
 from memory_cache._view import ContractMessage
 from memory_cache._wishes import (
     MAX_OFFSET,
@@ -190,9 +189,14 @@ class Session:
         """Return the newest ``n`` messages without waiting; None: the near cache may not answer."""
         return self._reader.peek(self.key, Ask(count_of("n", n), by_created_at))
 
-    def peeker(self, n: int, *, by_created_at: bool = False) -> Callable[[], Page | None]:
-        """Return a function that peeks, for those who do it often: it costs half of ``peek``."""
-        return partial(self._reader.peek, self.key, Ask(count_of("n", n), by_created_at))
+    def validator(self) -> Callable[[Header], bool]:
+        """
+        Return a function for who keeps what it made of a page: may it be given out again?
+
+        It takes the page's ``header`` and does not wait. True, the page is what ``peek`` would
+        return at this moment, and it counts as a hit; False, peek again.
+        """
+        return self._reader.validator(self.key)
 
     async def recent(
         self, n: int, *, consistency: Consistency = BOUNDED, by_created_at: bool = False

@@ -9,14 +9,13 @@ to the routes, which answer the same bytes.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
+from functools import cache, lru_cache, partial
 from typing import Final
 
-from cachetools import FIFOCache
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
-from memory_cache import Page, SessionKey
+from memory_cache import Header, Page, SessionKey, Tier
 from memory_cache_server.conditional import Reading
 from memory_cache_server.rendering import PRIVATE, read_headers, session_document
 from memory_cache_server.schemas import SessionQuery
@@ -29,23 +28,35 @@ _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}")
 _MATTERS: Final = frozenset({b"cache-control", b"memory-min-version", b"if-none-match"})
 """Headers that may ask for another consistency than the bounded one, or for no body."""
 
-PLAN_COST: Final = 1024
-"""Bytes charged for a plan beside its answer."""
+READY_COST: Final = 1024
+"""Bytes charged for a ready answer beside its body."""
 
 _Answer = tuple[Message, Message]
-_Request = tuple[bytes, bytes, str]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Plan:
-    """What one path and query mean, and the answer that was right for ``header``."""
+    """What one path and query mean."""
 
     key: SessionKey
     peek: Callable[[], Page | None]
+    valid: Callable[[Header], bool]
     reading: Reading
-    header: object = None
-    answer: _Answer | None = None
-    cost: int = PLAN_COST
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """The answer to one path and query, right for as long as ``valid(header)``."""
+
+    valid: Callable[[Header], bool]
+    header: Header
+    answer: _Answer
+    plan: _Plan
+
+    @property
+    def cost(self) -> int:
+        """Bytes charged to the budget."""
+        return READY_COST + len(self.answer[1]["body"])
 
 
 class FastPath:
@@ -53,18 +64,16 @@ class FastPath:
 
     def __init__(self, app: FastAPI, budget_bytes: int) -> None:
         self._app = app
+        self._budget = budget_bytes
         # Ready answers pay: making one costs more than all that uvicorn does for a request.
-        # First in, first out: the order of least use would cost a tenth of a hot read.
-        self._plans: FIFOCache[_Request, _Plan] = FIFOCache(budget_bytes, attrgetter("cost"))
-
-    @property
-    def bytes_held(self) -> int:
-        """Bytes charged for plans and ready answers."""
-        return int(self._plans.currsize)
+        # A plain dict, first in, first out: anything cleverer would cost a tenth of a hot read.
+        self._ready: dict[bytes, _Ready] = {}
+        self.bytes_held = 0
+        """Bytes charged for ready answers."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand the request on."""
-        if scope["type"] == "http" and scope["method"] == "GET":
+        if scope["type"] == "http" and scope["method"] == "GET" and not scope["root_path"]:
             answer = self._answer(scope)
             if answer is not None:
                 start, body = answer
@@ -80,37 +89,36 @@ class FastPath:
                 if name != b"if-none-match" or tags is not None:
                     return None
                 tags = value
-        request = scope["raw_path"], scope["query_string"], scope["root_path"]
-        try:
-            plan: _Plan | None = self._plans[request]
-        except KeyError:
-            plan = self._parsed(request)
-        if plan is None or (page := plan.peek()) is None:
+        target = scope["raw_path"] + b"?" + scope["query_string"]
+        ready = self._ready.get(target)
+        if ready is None or not ready.valid(ready.header):
+            ready = self._make_ready(target, ready)
+        if ready is None or tags is None:
+            return None if ready is None else ready.answer
+        return _not_modified(ready, tags)
+
+    def _make_ready(self, target: bytes, old: _Ready | None) -> _Ready | None:
+        """Return the answer of this moment; None: it is for the routes."""
+        plan = old.plan if old else _parsed(self._app.state.services, target)
+        page = plan.peek() if plan else None
+        if plan is None or page is None or page.header is None:
             return None
-        if page.header is not plan.header:
-            self._remember(request, plan, page)
-        if tags is not None:
-            return _not_modified(plan, page, tags)
-        return plan.answer
+        ready = _Ready(plan.valid, page.header, _rendered(plan, page, page.header), plan)
+        self._forget(target)
+        self._ready[target] = ready
+        self.bytes_held += ready.cost
+        while self.bytes_held > self._budget:
+            self._forget(next(iter(self._ready)))
+        return ready
 
-    def _parsed(self, request: _Request) -> _Plan | None:
-        raw_path, query, root_path = request
-        plan = None if root_path else _parsed(self._app.state.services, raw_path, query)
-        if plan is not None and plan.cost <= self._plans.maxsize:
-            self._plans[request] = plan
-        return plan
-
-    def _remember(self, request: _Request, plan: _Plan, page: Page) -> None:
-        plan.header, plan.answer = page.header, _rendered(plan, page)
-        plan.cost = PLAN_COST + len(plan.answer[1]["body"])
-        # The cache asks for a cost on insertion only.
-        self._plans.pop(request, None)
-        if plan.cost <= self._plans.maxsize:
-            self._plans[request] = plan
+    def _forget(self, target: bytes) -> None:
+        old = self._ready.pop(target, None)
+        self.bytes_held -= old.cost if old else 0
 
 
-def _parsed(services: Services, raw_path: bytes, query_string: bytes) -> _Plan | None:
+def _parsed(services: Services, target: bytes) -> _Plan | None:
     """Return what a request means, if it is one of the plainest."""
+    raw_path, _, query_string = target.partition(b"?")
     path = _PATH.fullmatch(raw_path)
     pairs = [pair.partition("=") for pair in query_string.decode("latin-1").split("&")]
     query = {name: value for name, _, value in pairs}
@@ -126,32 +134,48 @@ def _parsed(services: Services, raw_path: bytes, query_string: bytes) -> _Plan |
         path[1].decode(), namespace=asked.namespace, user_id=asked.user_id
     )
     shape = services.shape("session", asked.model_dump())
-    peek = session.peeker(int(limit), by_created_at=True)
-    return _Plan(session.key, peek, Reading(shape, frozenset(), None, newest=False))
+    peek = partial(session.peek, int(limit), by_created_at=True)
+    reading = Reading(shape, frozenset(), None, newest=False)
+    return _Plan(session.key, peek, session.validator(), reading)
 
 
-def _rendered(plan: _Plan, page: Page) -> _Answer:
-    headers = _headers(plan, page)
+def _rendered(plan: _Plan, page: Page, header: Header) -> _Answer:
     body = session_document(page, plan.key, None, no_data={})
+    headers = _headers(plan.reading, header)
     headers["content-length"] = str(len(body))
     headers["content-type"] = "application/json"
     return _messages(200, headers, body)
 
 
-def _not_modified(plan: _Plan, page: Page, tags: bytes) -> _Answer | None:
+def _not_modified(ready: _Ready, tags: bytes) -> _Answer | None:
     """Return the 304, if the client has just this answer; anything else is for the routes."""
-    headers = _headers(plan, page)
+    headers = _headers(ready.plan.reading, ready.header)
     if tags.decode("latin-1") != headers["etag"]:
         return None
     return _messages(304, headers, b"")
 
 
-def _headers(plan: _Plan, page: Page) -> dict[str, str]:
-    assert page.version is not None, "the near cache answers for what exists only"
-    return {**PRIVATE, **read_headers(plan.reading, page, page.version)}
+def _headers(reading: Reading, header: Header) -> dict[str, str]:
+    return {**PRIVATE, **read_headers(reading, Tier.NEAR, header.version)}
 
 
 def _messages(status: int, headers: dict[str, str], body: bytes) -> _Answer:
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw = [_header(*header) for header in headers.items()]
     start = {"type": "http.response.start", "status": status, "headers": raw}
     return start, {"type": "http.response.body", "body": body}
+
+
+@lru_cache(maxsize=64)
+def _header(name: str, value: str) -> tuple[bytes, bytes]:
+    """
+    Return a header as it is sent.
+
+    Answers share one copy of those they have in common: a thousand copies would not stay in the
+    CPU's cache.
+    """
+    return _name(name), value.encode("latin-1")
+
+
+@cache
+def _name(name: str) -> bytes:
+    return name.encode("latin-1")

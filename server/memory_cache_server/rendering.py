@@ -27,9 +27,9 @@ def bytes_response(content: bytes, headers: Mapping[str, str] | None = None) -> 
     return Response(content, 200, {**PRIVATE, **(headers or {})}, "application/json")
 
 
-def read_headers(reading: Reading, page: Page, version: Version) -> dict[str, str]:
+def read_headers(reading: Reading, tier: Tier, version: Version) -> dict[str, str]:
     """Return what a GET says about the session beside its body."""
-    if page.tier is Tier.NEAR:
+    if tier is Tier.NEAR:
         status = "memory-cache; hit"
     else:
         status = f"memory-cache; fwd={'request' if reading.newest else 'miss'}"

@@ -81,7 +81,7 @@ async def get_messages(request: Request) -> Response:
     page = await reading.page(session, read)
     if page.version is None:
         raise not_found(session.key.session_id)
-    headers = read_headers(reading, page, page.version)
+    headers = read_headers(reading, page.tier, page.version)
     if reading.knows(page.version):
         return not_modified(headers)
     return bytes_response(page_document(page), headers)

@@ -10,8 +10,8 @@ from unit.near import KEY, NOW, ONE, Near, snapshot
 from unit.strategies import append, header, message
 
 
-def test_least_recently_used_goes_first() -> None:
-    """Over budget, the session that was not asked for the longest is let go."""
+def test_those_who_answered_get_a_second_chance() -> None:
+    """Over budget, the oldest session that has not answered of late is let go."""
     near = Near(budget=4 * ENTRY_COST)
     keys = _keys(4)
     for key in keys[:3]:
@@ -78,17 +78,17 @@ def test_sealed_blocks_share_the_budget() -> None:
     """Blocks are kept under their incarnation and edits, and make room like sessions."""
     near = Near(budget=20 * ENTRY_COST)
     block = Block(0, b"x" * 100, b"0")
-    near.cache.keep_block(KEY, header(), 0, block)
-    assert near.cache.block(KEY, header(9), 0) == block
-    assert near.cache.block(KEY, header(edits=1), 0) is None
-    assert near.cache.block(KEY, header(inc="other"), 0) is None
-    near.cache.keep_block(KEY, header(), 1, Block(0, b"x" * 3 * ENTRY_COST, b"0"))
-    assert near.cache.block(KEY, header(), 1) is None
+    near.cache.blocks.keep(KEY, header(), 0, block)
+    assert near.cache.blocks.get(KEY, header(9), 0) == block
+    assert near.cache.blocks.get(KEY, header(edits=1), 0) is None
+    assert near.cache.blocks.get(KEY, header(inc="other"), 0) is None
+    near.cache.blocks.keep(KEY, header(), 1, Block(0, b"x" * 3 * ENTRY_COST, b"0"))
+    assert near.cache.blocks.get(KEY, header(), 1) is None
     for number in range(2, 40):
-        near.cache.keep_block(KEY, header(), number, block)
+        near.cache.blocks.keep(KEY, header(), number, block)
     near.cache.check()
-    assert near.cache.block(KEY, header(), 0) is None
-    assert near.cache.block(KEY, header(), 39) == block
+    assert near.cache.blocks.get(KEY, header(), 0) is None
+    assert near.cache.blocks.get(KEY, header(), 39) == block
 
 
 def test_evicted_channel_closes_later() -> None:
