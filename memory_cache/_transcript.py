@@ -7,6 +7,7 @@ from memory_cache._errors import InvalidInputError, TooLargeError
 from memory_cache._json import canonical
 from memory_cache._types import Meta, StoredMessage
 from memory_cache._view import (
+    VIEW_FIELDS,
     ContractMessage,
     as_contract,
     contract_view,
@@ -83,7 +84,7 @@ class Scribe:
         created_at = ours if given is None else given
         made_id = self._new_id(created_at)
         view = as_contract(sent, made_id, created_at)
-        own_view = contract_view(view) == body
+        own_view = len(sent) == VIEW_FIELDS and contract_view(view) == body
         keep_id = "" if own_view or view.id != made_id else made_id
         tokens = self._count(f"{view.role}: {view.content}")
         return self._checked(

@@ -7,6 +7,9 @@ from typing import NamedTuple, Self
 BLOCK = 64
 """Messages in one block. Part of the stored format: never change it."""
 
+_NUMBERS = 10
+"""Plain numbers in a header line, between the tag and the reigns."""
+
 FORMAT = "1"
 """The record format this release reads and writes; any other is refused, not guessed."""
 
@@ -109,25 +112,11 @@ class Header(NamedTuple):
         form, inc, num, tag, *numbers, eras = line.decode("ascii").split(" ")
         if form != FORMAT:
             raise ValueError(form)
-        reigns = (era.split(":") for era in eras.split(","))
-        first, next_, edits, size, tokens, newest, updated, created, ttl_ms, fields_num = map(
-            int, numbers
-        )
+        reigns = [reign.partition(":") for reign in eras.split(",")]
+        if len(numbers) != _NUMBERS:
+            raise ValueError(line)
         return cls(
-            inc=inc,
-            num=int(num),
-            tag=tag,
-            first=first,
-            next=next_,
-            edits=edits,
-            size=size,
-            token_count=tokens,
-            max_created=newest,
-            updated=updated,
-            created=created,
-            ttl_ms=ttl_ms,
-            fields_num=fields_num,
-            eras=tuple((era, int(num)) for era, num in reigns),
+            inc, int(num), tag, *map(int, numbers), tuple((era, int(num)) for era, _, num in reigns)
         )
 
 

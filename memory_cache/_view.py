@@ -15,6 +15,8 @@ import orjson
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = tuple(one + two for one in _CROCKFORD for two in _CROCKFORD)
+VIEW_FIELDS: Final = 6
 FUTURE_SECONDS: Final = 300
 """Clients of the contract refuse to read a message that is dated later than this from now."""
 
@@ -121,7 +123,7 @@ def micros(text: str) -> int:
 def ulid(milliseconds: int, randomness: int) -> str:
     """Return the ULID of a time and 80 random bits (github.com/ulid/spec)."""
     number = (milliseconds << 80) | randomness
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def _text(content: object) -> str:
