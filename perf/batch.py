@@ -3,13 +3,17 @@ Appends through the library, against bare redis-py.
 
     python -m perf.batch [--rounds 7]
 
-One writer: an append against one bare round trip (PING). 25 concurrent writers, each to its own
-session: their appends share a connection and leave in batches, against the same scripts sent one
-at a time on a pool of connections. Throughput, and client CPU per command. Answers are checked.
+One writer: an append against one bare round trip (PING), and against the floor under it: the very
+script that it runs, with its very arguments, sent by redis-py and nothing else done.
+
+25 concurrent writers, each to its own session: their appends share a connection and leave in
+batches, against the same scripts sent one at a time on a pool of connections. Throughput, and
+client CPU per command. Answers are checked.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import sys
@@ -32,17 +36,48 @@ redis.call('HSET', KEYS[1], 'm' .. n, ARGV[1])
 return n"""
 
 
-async def alone(cache: SessionCache, bare: Redis) -> tuple[float, float]:
-    """Return microseconds of an append and of a round trip, by one writer."""
+async def command_of_an_append(cache: SessionCache) -> list[Any]:
+    """Return what an append to a session of this name sends."""
+    chat = cache.session("floor")
+    await chat.append(MESSAGE)
+    sent: list[list[Any]] = []
+    lane = lane_of(cache)
+    real = lane.call
+
+    async def noting(*command: Any, first: bool = False) -> Any:  # noqa: ANN401  # as theirs
+        sent.append(list(command))
+        return await real(*command, first=first)
+
+    lane.call = noting
+    await chat.append(MESSAGE)
+    lane.call = real
+    return sent[0]
+
+
+def lane_of(cache: SessionCache) -> Any:  # noqa: ANN401  # a private part
+    """Return the connection that all callers share: its cost is what is measured."""
+    return cache.session("lane")._writer.store._lane  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+async def alone(cache: SessionCache, bare: Redis, command: list[Any]) -> tuple[float, float, float]:
+    """Return microseconds of an append, of a round trip and of the same script by redis-py."""
     chat = cache.session("alone")
-    began = time.perf_counter()
+    script, sha, keys, session, record, *rest = command
+    marks = [time.perf_counter()]
     for _ in range(ALONE):
         await chat.append(MESSAGE)
-    middle = time.perf_counter()
+    marks.append(time.perf_counter())
     for _ in range(ALONE):
         await bare.ping()
-    end = time.perf_counter()
-    return (middle - began) / ALONE * 1e6, (end - middle) / ALONE * 1e6
+    marks.append(time.perf_counter())
+    for at in range(ALONE):
+        # Another operation each time: else it would be answered as a resend.
+        name = f"{record}{marks[0]}{at}"
+        reply = await bare.execute_command(script, sha, keys, session, name, *rest)
+        assert reply[0] == b"done", "a wrong answer"
+    marks.append(time.perf_counter())
+    took = [(end - begin) / ALONE * 1e6 for begin, end in itertools.pairwise(marks)]
+    return took[0], took[1], took[2]
 
 
 async def together(work: Any) -> tuple[float, float]:  # noqa: ANN401  # a function of a number
@@ -61,7 +96,8 @@ async def run(rounds: int) -> dict[str, Any]:
         pool = BlockingConnectionPool.from_url(url, protocol=2, max_connections=WRITERS)
         pooled = Redis(connection_pool=pool)
         sha = await bare.script_load(SCRIPT)
-        lane = cache.session("lane")._writer.store._lane  # type: ignore[attr-defined]  # noqa: SLF001  # its cost is what is measured
+        lane = lane_of(cache)
+        command = await command_of_an_append(cache)
 
         async def ours(number: int) -> None:
             chat = cache.session(f"writer-{number}")
@@ -81,7 +117,7 @@ async def run(rounds: int) -> dict[str, Any]:
 
         seen: dict[str, list[Any]] = {"alone": [], "appends": [], "batched": [], "unpipelined": []}
         for _ in range(rounds):
-            seen["alone"].append(await alone(cache, bare))
+            seen["alone"].append(await alone(cache, bare, command))
             for name, work in (
                 ("appends", ours),
                 ("batched", batched),
@@ -98,7 +134,9 @@ async def run(rounds: int) -> dict[str, Any]:
     return {
         "append_us": round(middle("alone", 0)),
         "round_trip_us": round(middle("alone", 1)),
-        "append_ratio": round(statistics.median(a / b for a, b in seen["alone"]), 2),
+        "same_script_by_redis_py_us": round(middle("alone", 2)),
+        "append_ratio": round(statistics.median(a / b for a, b, _ in seen["alone"]), 2),
+        "append_to_floor": round(statistics.median(a / c for a, _, c in seen["alone"]), 2),
         "writers": {
             name: {
                 "calls_per_second": round(middle(name, 0)),
