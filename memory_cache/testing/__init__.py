@@ -5,6 +5,7 @@ An in-memory server shared by several workers, a clock moved by hand, gates to f
 of calls, and one suite of checks that any ``Store`` and ``Bus`` must pass.
 """
 
+from memory_cache.testing._bodies import body_of, sight
 from memory_cache.testing._bus import InMemoryBus
 from memory_cache.testing._bus_checks import BUS_CHECKS
 from memory_cache.testing._change_checks import CHANGE_CHECKS
@@ -15,7 +16,9 @@ from memory_cache.testing._read_checks import READ_CHECKS
 from memory_cache.testing._record import Record
 from memory_cache.testing._server import InMemoryServer, Moment
 from memory_cache.testing._store import InMemoryStore
+from memory_cache.testing._verdict import Anomaly, AnomalyKind, Loss, Staleness, Verdict
 from memory_cache.testing._worker import InMemoryWorker
+from memory_cache.testing.checker import check_history
 
 STORE_CHECKS: tuple[Check, ...] = (*CHANGE_CHECKS, *READ_CHECKS)
 """What every ``Store`` must pass: one function per promise."""
@@ -46,6 +49,8 @@ async def check_bus(place: Place) -> None:
 __all__ = [
     "BUS_CHECKS",
     "STORE_CHECKS",
+    "Anomaly",
+    "AnomalyKind",
     "Check",
     "Gate",
     "Gates",
@@ -53,12 +58,18 @@ __all__ = [
     "InMemoryServer",
     "InMemoryStore",
     "InMemoryWorker",
+    "Loss",
     "ManualClock",
     "ManualLoop",
     "Moment",
     "Place",
     "Ports",
     "Record",
+    "Staleness",
+    "Verdict",
+    "body_of",
     "check_bus",
+    "check_history",
     "check_store",
+    "sight",
 ]

@@ -71,6 +71,7 @@ class Write:
         operation_id: resends of one change share it, each a ``Write`` of its own.
         if_version: the version it was made on, if it was conditional.
         version, start: what the answer said, where there was one.
+        ttl_seconds: what it asked for; the session may be gone so long after it was sent.
     """
 
     kind: WriteKind
@@ -86,6 +87,7 @@ class Write:
     version: str | None = None
     start: int | None = None
     replayed: bool = False
+    ttl_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
