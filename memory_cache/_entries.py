@@ -172,6 +172,8 @@ def page_of(entry: Entry, ask: Ask, tier: Tier) -> Page | None:
     else:
         slots = ring.last(header.next - start)
     bodies, views, metas = zip(*slots, strict=True) if slots else ((), (), ())
+    if bodies == views:
+        views = bodies  # one tuple less to keep
     return Page(entry.key, start, header.next, bodies, views, metas, header, entry.fields, tier)
 
 

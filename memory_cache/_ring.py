@@ -10,8 +10,14 @@ from typing import NamedTuple
 
 from memory_cache._types import Meta, StoredMessage
 
-MESSAGE_COST = 64
-"""Bytes charged for a message beside its own."""
+MESSAGE_COST = 192
+"""Bytes charged for a message beside its own: what Python needs to hold it."""
+
+VIEW_COST = 64
+"""Bytes charged for a view that is not the message itself, beside its own."""
+
+_FEWEST = 8
+"""Slots of a ring at first: most sessions are short."""
 
 
 class Slot(NamedTuple):
@@ -26,11 +32,14 @@ class Ring:
     """
     Holds messages ``[start, end)`` of a transcript; a push overwrites the oldest.
 
+    It has ``capacity`` slots, but takes them only as it fills: each time twice as many.
+
     ``max_before``: the largest created_at of all messages before ``start``.
     """
 
     __slots__ = (
         "_bytes",
+        "_capacity",
         "_disorder",
         "_end",
         "_max_bytes",
@@ -42,7 +51,8 @@ class Ring:
 
     def __init__(self, start: int, max_before: int, *, capacity: int, max_bytes: int) -> None:
         """Make an empty ring that will begin at seq ``start``."""
-        self._slots: list[Slot | None] = [None] * capacity
+        self._capacity = capacity
+        self._slots: list[Slot | None] = [None] * min(_FEWEST, capacity)
         self._start = self._end = start
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -68,7 +78,7 @@ class Ring:
         """Add messages at the end; the oldest go where slots or bytes run out."""
         for (body, meta), view in zip(messages, views, strict=True):
             if self._end - self._start == len(self._slots):
-                self._drop_oldest()
+                self._make_room()
             self._slots[self._end % len(self._slots)] = Slot(body, view, meta)
             self._bytes += _cost(body, view)
             if meta.created_at < self._newest:
@@ -100,6 +110,16 @@ class Ring:
         assert self._bytes == sum(_cost(slot.body, slot.view) for slot in held), "bytes drifted"
         assert 0 <= self._end - self._start <= len(self._slots), "range over capacity"
 
+    def _make_room(self) -> None:
+        if len(self._slots) == self._capacity:
+            self._drop_oldest()
+            return
+        held = self.last(self._end - self._start)
+        size = min(2 * len(self._slots), self._capacity)
+        self._slots = [None] * size
+        for seq, slot in enumerate(held, self._start):
+            self._slots[seq % size] = slot
+
     def _drop_oldest(self) -> None:
         at = self._start % len(self._slots)
         oldest = self._slots[at]
@@ -111,4 +131,4 @@ class Ring:
 
 
 def _cost(body: bytes, view: bytes) -> int:
-    return MESSAGE_COST + len(body) + (0 if view is body else len(view))
+    return MESSAGE_COST + len(body) + (0 if view is body else VIEW_COST + len(view))

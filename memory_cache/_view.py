@@ -40,7 +40,7 @@ class ContractMessage(NamedTuple):
 
 def contract_view(message: ContractMessage) -> bytes:
     """Return the six-field form as canonical JSON; id and created_at must be given."""
-    return orjson.dumps(
+    text = orjson.dumps(
         {
             "role": message.role,
             "content": message.content,
@@ -50,6 +50,8 @@ def contract_view(message: ContractMessage) -> bytes:
             "discrete_memory_extracted": message.extracted,
         }
     )
+    # A copy: orjson (3.13) gives out its buffer, some KiB for a short text, and views are kept.
+    return memoryview(text).tobytes()
 
 
 def as_contract(message: Mapping[str, object], made_id: str, created_at: int) -> ContractMessage:

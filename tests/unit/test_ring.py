@@ -1,12 +1,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_cache._ring import MESSAGE_COST, Ring
+from memory_cache._ring import MESSAGE_COST, VIEW_COST, Ring
 from memory_cache._types import Meta, StoredMessage
 
 pushes = st.lists(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9), st.booleans()), max_size=6),
-    max_size=8,
+    max_size=14,
 )
 
 
@@ -14,8 +14,8 @@ pushes = st.lists(
     pushes=pushes,
     start=st.integers(0, 200),
     before=st.integers(0, 9),
-    capacity=st.integers(1, 9),
-    max_bytes=st.integers(1, 900),
+    capacity=st.integers(1, 30),
+    max_bytes=st.integers(1, 6000),
 )
 def test_ring_is_the_end_of_a_list(
     pushes: list[list[tuple[int, int, bool]]],
@@ -71,4 +71,5 @@ def _message(at: int, size: int, created_at: int, own_view: bool) -> tuple[Store
 
 
 def _cost(message: StoredMessage, view: bytes) -> int:
-    return MESSAGE_COST + len(message.body) + (0 if view is message.body else len(view))
+    own = view is message.body
+    return MESSAGE_COST + len(message.body) + (0 if own else VIEW_COST + len(view))
