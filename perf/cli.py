@@ -1,7 +1,8 @@
 """
 Every claim of the README, measured again by one command each.
 
-    python -m perf story1 | micro | peers | memory | fanout | http [--quick] [--out DIR] [--json]
+    python -m perf story1 | baseline | http | micro | memory | fanout | propagation | peers
+                   [--quick] [--out DIR] [--json]
     python -m perf compare BASE HEAD
 
 Starts what it needs on free ports, writes a folder with raw JSON, plots and one HTML page, prints
@@ -24,9 +25,14 @@ from perf.lab.verdicts import Outcome, save, table
 
 COMMANDS = {
     "story1": ("perf.story1.run", "conversations that grow, by Locust, both designs in turn"),
+    "baseline": (
+        "perf.baselines.run",
+        "the design we compare with, beside the server it stands for",
+    ),
     "micro": ("perf.micro.run", "the library's parts, by pytest-benchmark"),
     "peers": ("perf.peers.run", "what one would pick instead, same messages, same Redis"),
     "memory": ("perf.memory.run", "bytes per message in Redis and in the near cache"),
+    "propagation": ("perf.propagation.run", "when another worker sees a write, the bus broken too"),
     "fanout": ("perf.fanout", "what a write costs Redis as workers are added"),
     "http": ("perf.over_http", "hot GET, PUT, whole GET and batches, against no-ops"),
 }

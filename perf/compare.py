@@ -54,11 +54,12 @@ async def run(base: str, head: str, rounds: int, *, quick: bool) -> Outcome:
 
 
 def judge(name: str, old: list[float], new: list[float]) -> Verdict:
-    """Return the verdict on one benchmark; short only if it is slower, and reliably so."""
+    """Return the verdict on one benchmark: none if it seems slower, but not reliably."""
     ratios = [after / before for before, after in zip(old, new, strict=True)]
     ratio = statistics.median(ratios)
     reliably = sum(each > 1 for each in ratios) >= MOST_ROUNDS * len(ratios)
-    return Verdict(f"{name}, new / old", ratio, at_most=SLOWER if reliably else max(SLOWER, ratio))
+    at_most = SLOWER if reliably or ratio <= SLOWER else None
+    return Verdict(f"{name}, new / old", ratio, at_most=at_most)
 
 
 @contextlib.asynccontextmanager

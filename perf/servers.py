@@ -15,6 +15,7 @@ from memory_cache_server.embedded import EmbeddedValkey
 
 PACKAGES = Path(__file__).parent.parent
 END_SECONDS = 15
+LINE_BYTES = 64 * 1024
 _SETTINGS = re.compile(r"MEMORY_CACHE_|REDIS_URL$|PORT$|LOG_LEVEL$|.*AUTH|LOCUST_")
 
 
@@ -57,17 +58,24 @@ async def redis_server(program: str) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def child(
-    *words: str, stderr: int | None = None, path: Sequence[Path] | None = None
+    *words: str,
+    stdin: int | None = None,
+    stderr: int | None = None,
+    path: Sequence[Path] | None = None,
+    line_bytes: int = LINE_BYTES,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """
     Run a program in a process group of its own; the group is ended afterwards.
 
-    Its own group, so that Ctrl-C reaches us alone and all is ended in order.
+    Its own group, so that Ctrl-C reaches us alone and all is ended in order. ``line_bytes``: of
+    the longest line that is read from it.
     """
     running = await asyncio.create_subprocess_exec(
         *words,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=stderr,
+        limit=line_bytes,
         env=environment(path or (PACKAGES,)),
         start_new_session=True,
     )

@@ -3,12 +3,13 @@ The whole-document design: one JSON document per session, in one string of a pla
 
     python -m perf.baselines.whole_document --redis-url redis://localhost:6379 [--workers 2]
 
-A PUT parses and validates the whole transcript, counts the tokens of every message, sorts by
-created_at, writes all of it and sends it back. A GET reads all of it, parses and validates it,
-sorts, and sends the last N. That is what redis/agent-memory-server does per request; what is left
-out (a migration flag, an index, authentication) would only make it slower. The same uvicorn,
-FastAPI, token counter and Redis client as ours, one parser pass (pydantic's, in Rust, from bytes
-to models) and one serialiser pass: so the difference is the design.
+A PUT parses and validates the whole transcript, counts the tokens of every message (to see
+whether to summarise), writes all of it and sends it back. A GET reads, parses and validates all of
+it, sorts by created_at if the last N are asked for, and sends those. redis/agent-memory-server does
+that for each request, and more, which is left out: a migration flag, an index, authentication, a
+second serialisation for the answer. It counts no tokens on a GET without a model's name, so neither
+does this. The same uvicorn, FastAPI, token counter and Redis client as ours, one parser pass
+(pydantic's, in Rust, from bytes to models), one serialiser pass: so the difference is the design.
 """
 
 import argparse
@@ -122,7 +123,6 @@ def create() -> FastAPI:
         document = parse(await request.body())
         document.session_id = session_id
         counter.total(document)
-        in_order(document)
         document.updated_at = _now()
         text = dump(document)
         await store.set(key_of(session_id, document.namespace, document.user_id), text)
@@ -139,8 +139,8 @@ def create() -> FastAPI:
         if text is None:
             raise HTTPException(404, f"Session {session_id} not found")
         document = parse(text if isinstance(text, bytes) else text.encode())
-        in_order(document)
         if recent_messages_limit and recent_messages_limit > 0:
+            in_order(document)
             document.messages = document.messages[-recent_messages_limit:]
         return Response(dump(document), media_type="application/json")
 

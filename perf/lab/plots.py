@@ -5,10 +5,11 @@ The colours are those of Okabe and Ito; each series has a marker of its own too,
 can be read without colour.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 BLUE, SKY, VERMILION, GREEN, GREY = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#777777"
+YELLOW = "#F0E442"
 DPI = 150
 WIDTH_INCHES = 8.0
 
@@ -44,21 +46,24 @@ def sheet(path: Path, title: str, panels: int = 1, height: float = 4.2) -> Itera
             yield list(axes[0])
             for one in axes[0]:
                 _few_ticks(one)
-            figure.tight_layout(rect=(0, _legend(figure, axes[0][0]), 1, 1))
+            figure.tight_layout(rect=(0, _legend(figure, axes[0]), 1, 1))
             figure.savefig(path, dpi=DPI)
         finally:
             plt.close(figure)
 
 
-def _legend(figure: Figure, axes: Axes) -> float:
+def _legend(figure: Figure, axes: Iterable[Axes]) -> float:
     """Name the series beneath the axes, where they cover nothing; return the part it takes."""
-    handles, names = axes.get_legend_handles_labels()
-    if not names:
+    named: dict[str, Any] = {}
+    for one in axes:
+        for handle, name in zip(*one.get_legend_handles_labels(), strict=True):
+            named.setdefault(name, handle)
+    if not named:
         return 0.0
-    columns = 2 if len(names) == 4 else min(len(names), 3)
+    columns = 2 if len(named) == 4 else min(len(named), 3)
     figure.legend(
-        handles,
-        names,
+        named.values(),
+        named,
         loc="lower center",
         ncols=columns,
         frameon=False,
@@ -66,7 +71,7 @@ def _legend(figure: Figure, axes: Axes) -> float:
         columnspacing=1.2,
         handlelength=1.8,
     )
-    return 0.02 + 0.05 * -(-len(names) // columns)
+    return 0.02 + 0.05 * -(-len(named) // columns)
 
 
 def log_axes(axes: Axes, x: str, y: str) -> None:
@@ -124,12 +129,51 @@ def draw(axes: Axes, style: Style, points: Mapping[int, float] | Mapping[float, 
     )
 
 
+def cumulative(axes: Axes, style: Style, values: Sequence[float]) -> None:
+    """Draw which part of the values, in percent, is at most so large."""
+    ordered = sorted(values)
+    parts = [100 * (at + 1) / len(ordered) for at in range(len(ordered))]
+    axes.plot(
+        ordered, parts, color=style.color, linestyle=style.line, linewidth=2, label=style.label
+    )
+
+
+def decades(axes: Axes, x: str) -> None:
+    """Make the horizontal axis logarithmic, with plain numbers and their unit."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(plain))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(x)
+    axes.set_axisbelow(True)
+    axes.grid(visible=True, which="major", color="#e5e5e5")
+
+
 def bars(axes: Axes, names: Sequence[str], values: Sequence[float], colors: Sequence[str]) -> None:
     """Draw one bar each, with its number at its end."""
     drawn = axes.barh(range(len(names)), values, color=list(colors))
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.bar_label(drawn, labels=[plain(value) for value in values], padding=3)
+    axes.margins(x=0.2)
+
+
+def stack(
+    axes: Axes,
+    names: Sequence[str],
+    parts: Mapping[str, Sequence[float]],
+    colors: Mapping[str, str],
+) -> None:
+    """Draw one bar each, its parts one after the other, with the sum at its end."""
+    ends = [0.0] * len(names)
+    for part, values in parts.items():
+        axes.barh(
+            range(len(names)), values, left=ends, color=colors[part], label=part, edgecolor="white"
+        )
+        ends = [end + value for end, value in zip(ends, values, strict=True)]
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    for at, end in enumerate(ends):
+        axes.annotate(plain(end), (end, at), xytext=(4, 0), textcoords="offset points", va="center")
     axes.margins(x=0.15)
 
 

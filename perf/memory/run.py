@@ -3,25 +3,41 @@
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 
 from memory_cache import CacheConfig, open_cache
-from perf.lab.plots import BLUE, GREEN, GREY, VERMILION, Style, bars, draw, log_axes, sheet
+from perf.lab.plots import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILION,
+    Style,
+    bars,
+    decades,
+    draw,
+    log_axes,
+    sheet,
+)
 from perf.lab.progress import Progress
 from perf.lab.verdicts import Outcome, Picture, Verdict
-from perf.memory.sizes import messages
+from perf.memory.reads import LENGTHS, hot_reads
+from perf.memory.sizes import bare, messages
 from perf.memory.stored import stored
 from perf.servers import child, redis_server, stock_redis, valkey
 
 MIB = 1024 * 1024
 FIXED_BYTES = 1_700
-HOT_BUDGET = 4096 * MIB
-"""For a hundred thousand hot sessions of twenty messages; what is not used is not taken."""
-KINDS = {"long": 2_000, "short": 4}
-"""Messages in the sessions that the near cache is filled with."""
+Shape = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+KINDS: dict[str, tuple[int, Shape]] = {
+    "long": (2_000, list),
+    "short": (4, list),
+    "short, bare": (4, bare),
+}
+"""Messages in the sessions that the near cache is filled with, and their shape."""
 
 
 async def run(folder: Path, *, quick: bool) -> Outcome:
@@ -41,8 +57,9 @@ async def run(folder: Path, *, quick: bool) -> Outcome:
                     found[name]["allocator"] = (await admin.info("memory"))["mem_allocator"]
         outcome.data["redis"] = found
         outcome.data["near"] = await _near(progress, quick=quick)
-        outcome.data["hot sessions"] = await _hot_sessions(quick=quick)
         progress.step("hot reads")
+        outcome.data["hot reads"], left_out = await hot_reads(quick=quick)
+        outcome.notes += left_out
     finally:
         progress.close()
     outcome.verdicts = _judge(outcome.data)
@@ -50,6 +67,7 @@ async def run(folder: Path, *, quick: bool) -> Outcome:
     outcome.pictures = [
         Picture("redis.png", "Bytes in Redis per byte of messages, log-normal sizes"),
         Picture("near.png", "The near cache's budget against the memory of the process"),
+        Picture("hot.png", "A hot read, as sessions get more and longer"),
     ]
     if program is None:
         outcome.notes.append("No redis-server on this machine: the stock Redis was not measured.")
@@ -59,31 +77,18 @@ async def run(folder: Path, *, quick: bool) -> Outcome:
 async def _near(progress: Progress, *, quick: bool) -> list[dict[str, Any]]:
     rows = []
     budget = (4 if quick else 32) * MIB
-    for kind, length in KINDS.items():
+    for kind, (length, shape) in KINDS.items():
         async with valkey() as url:
             progress.step(f"near cache, {kind} sessions")
             # A short session is charged some 4 KiB, a message some 400 bytes.
             sessions = budget * 2 // max(length * 350, 3_500)
-            await _fill(url, sessions, length)
+            await _fill(url, sessions, shape(messages(length, 1)))
             rows.append({"kind": kind, "length": length, **await _child(url, budget, sessions)})
             progress.step()
     return rows
 
 
-async def _hot_sessions(*, quick: bool) -> list[dict[str, Any]]:
-    """Hot reads against the number of hot sessions."""
-    rows = []
-    for count in [10, 100] if quick else [10, 100, 1_000, 10_000, 100_000]:
-        async with valkey() as url:
-            await _fill(url, count, 20)
-            found = await _child(url, HOT_BUDGET, count, "--rings")
-            assert found["sessions_held"] == count, "all were to be hot"
-            rows.append({"sessions": count, "peek_us": found["peek_us"]})
-    return rows
-
-
-async def _fill(url: str, sessions: int, length: int) -> None:
-    many = messages(length, 1)
+async def _fill(url: str, sessions: int, many: list[dict[str, Any]]) -> None:
     async with open_cache(url, config=CacheConfig(near_cache_bytes=0)) as cache:
         for at in range(0, sessions, 50):
             await asyncio.gather(
@@ -94,8 +99,8 @@ async def _fill(url: str, sessions: int, length: int) -> None:
             )
 
 
-async def _child(url: str, budget: int, sessions: int, *more: str) -> dict[str, Any]:
-    words = ("-m", "perf.memory.near", url, str(budget), str(sessions), *more)
+async def _child(url: str, budget: int, sessions: int) -> dict[str, Any]:
+    words = ("-m", "perf.memory.near", url, str(budget), str(sessions))
     async with child(sys.executable, *words) as running:
         printed, _ = await running.communicate()
         if running.returncode:
@@ -123,10 +128,18 @@ def _judge(data: dict[str, Any]) -> list[Verdict]:
     for row in data["near"]:
         claim = f"near cache, {row['kind']} sessions: resident growth / budget"
         verdicts.append(Verdict(claim, row["ratio_to_budget"], at_most=1.3))
-    reads = data["hot sessions"]
-    claim = f"hot read with {reads[-1]['sessions']:,} hot sessions / with {reads[0]['sessions']}"
-    verdicts.append(Verdict(claim, reads[-1]["peek_us"] / reads[0]["peek_us"]))
-    return verdicts
+    return verdicts + _judge_reads(data["hot reads"])
+
+
+def _judge_reads(us: dict[str, dict[int, float]]) -> list[Verdict]:
+    many, long = us["sessions"], us["length"]
+    few, longest = min(many), max(long)
+    return [
+        Verdict(f"hot read with {max(many):,} hot sessions / with {few}",
+                many[max(many)] / many[few]),
+        Verdict(f"hot read of the last 20 of {longest:,} messages / of {LENGTHS[1]}",
+                long[longest] / long[LENGTHS[1]], at_most=1.05),
+    ]  # fmt: skip
 
 
 def _draw(data: dict[str, Any], folder: Path) -> None:
@@ -137,7 +150,8 @@ def _draw(data: dict[str, Any], folder: Path) -> None:
         ("stock", "whole"): Style("one document, jemalloc", GREY, "x", ":"),
     }
     with sheet(folder / "redis.png", "Redis memory per byte of messages") as (axes,):
-        log_axes(axes, "messages in the session", "bytes in Redis / bytes of raw JSON")
+        decades(axes, "messages in the session")
+        axes.set_ylabel("bytes in Redis / bytes of raw JSON")
         for (server, kind), style in styles.items():
             if server in data["redis"]:
                 rows = [data["redis"][server]["short"], *data["redis"][server]["long"]]
@@ -152,3 +166,11 @@ def _draw(data: dict[str, Any], folder: Path) -> None:
                 colors.append(color)
         bars(axes, names, values, colors)
         axes.set_xlabel("MiB")
+    title = "A hot read of the last 20, through the library"
+    with sheet(folder / "hot.png", title, 2) as (left, right):
+        log_axes(left, "hot sessions, read in turn", "microseconds")
+        log_axes(right, "messages in the session", "microseconds")
+        for axes, name in ((left, "sessions"), (right, "length")):
+            draw(axes, Style("", BLUE, "o"), data["hot reads"][name])
+        for axes in (left, right):
+            axes.set_ylim(0.5, 20)

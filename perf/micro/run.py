@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from perf.lab.plots import BLUE, GREEN, GREY, SKY, VERMILION, bars, sheet
+from perf.lab.plots import BLUE, GREEN, GREY, SKY, VERMILION, bars, decades, sheet
 from perf.lab.progress import Progress
 from perf.lab.verdicts import Outcome, Picture, Verdict
 from perf.micro.bench import Bench, benches
@@ -52,10 +52,15 @@ def _draw(found: list[Bench], folder: Path) -> None:
         ordered = sorted(found, key=lambda bench: (bench.group, bench.name))
         bars(
             axes,
-            [bench.name.removeprefix("test_") for bench in ordered],
+            [_title(bench) for bench in ordered],
             [bench.median_us for bench in ordered],
             [COLORS[groups.index(bench.group) % len(COLORS)] for bench in ordered],
         )
-        axes.set_xscale("log")
+        decades(axes, "microseconds")
         axes.margins(x=0.25)
-        axes.set_xlabel("microseconds")
+
+
+def _title(bench: Bench) -> str:
+    """Write ``test_append[10000]`` as people do."""
+    name, _, size = bench.name.removeprefix("test_").replace("_", " ").partition("[")
+    return f"{name}, {int(size[:-1]):,}" if size[:-1].isdigit() else name

@@ -3,89 +3,150 @@
 import math
 import random
 import statistics
+from dataclasses import dataclass
 from typing import Any
 
 from perf.lab.verdicts import Verdict
 
 Times = dict[str, dict[str, dict[int, list[float]]]]
+Stages = list[dict[str, Any]]
+BASE, WHOLE, APPEND = "whole document", "ours, whole transcript", "ours, append"
+NOOP, BYTES = "no-op", "bytes only"
 FROM = 100
 RESAMPLED = 300
+FLAT = 0.01
+"""A slope that makes 7 % of three decades."""
 
 
-def judge(
-    long: Times,
-    ramp: dict[str, list[Any]],
-    crowd: dict[str, list[dict[str, Any]]],
-) -> list[Verdict]:
-    """Return every verdict of Story 1."""
-    base, whole, append = "whole document", "ours, whole transcript", "ours, append"
-    users = ramp[base][0][-1]["users"]
-    there = f"{users} sessions"
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """Of log time over log size: the estimate, and the 95 % interval of a bootstrap."""
+
+    middle: float
+    low: float
+    high: float
+
+    @property
+    def growth(self) -> float:
+        """The least growth within the interval; 0 if it holds 0, or is below."""
+        return max(0.0, self.low)
+
+
+def judge_size(long: Times) -> list[Verdict]:
+    """Return the verdicts on one session that grows."""
+    longest = max(long[APPEND]["POST"])
     verdicts = [
-        Verdict(f"{there}: whole-transcript turns/s, ours / whole document",
-                _ratio(ramp, whole, base, "per_second"), at_least=10),
-        Verdict(f"{there}: GET p95, ours (whole transcript) / whole document",
-                _ratio(ramp, whole, base, "p95_ms"), at_most=0.05),
-        Verdict(f"{there}: append turns/s / whole-document turns/s",
-                _ratio(ramp, append, base, "per_second"), at_least=40),
-        Verdict(f"{there}: GET p95, ours (append) / whole document",
-                _ratio(ramp, append, base, "p95_ms"), at_most=0.02),
+        Verdict(f"append p50 at {longest:,} messages / at {FROM}", _grown(long[APPEND]["POST"]),
+                at_most=1.10),
+        Verdict(f"last 20 p50 at {longest:,} messages / at {FROM}", _grown(long[APPEND]["GET"]),
+                at_most=1.05),
     ]  # fmt: skip
-    longest = max(long[append]["POST"])
+    for name, method in (("append", "POST"), ("last 20", "GET")):
+        found = slope(long[APPEND][method])
+        claim = f"{name}: slope of log p50 over log size"
+        verdicts += [
+            Verdict(claim, found.middle),
+            Verdict(f"{claim}, 95 % from", found.low),
+            Verdict(f"{claim}, 95 % to", found.high),
+            Verdict(f"{claim}, the least growth of its 95 %", found.growth, at_most=FLAT),
+        ]
+    ours, alone = long[WHOLE]["PUT"], long[BYTES]["PUT"]
+    size = max(ours)
     verdicts += [
-        Verdict(
-            f"append p50 at {longest:,} messages / at {FROM}",
-            _grown(long[append]["POST"]),
-            at_most=1.10,
-        ),
-        Verdict(
-            f"last 20 p50 at {longest:,} messages / at {FROM}",
-            _grown(long[append]["GET"]),
-            at_most=1.05,
-        ),
-        Verdict(
-            "append: slope of log p50 over log size, the nearest to 0 of its 95 %",
-            slope_nearest_zero(long[append]["POST"]),
-            at_most=0.01,
-        ),
-    ]
-    size = max(long[whole]["PUT"])
+        Verdict(f"PUT of {each:,} messages with its echo / the same bytes sent and echoed",
+                _p50(ours[each]) / _p50(alone[each]), at_most=2.0 if each == size else None)
+        for each in sorted(ours)
+    ]  # fmt: skip
     verdicts.append(
         Verdict(
-            f"PUT of {size:,} messages with its echo / the same bytes sent and echoed",
-            _p50(long[whole]["PUT"][size]) / _p50(long["bytes only"]["PUT"][size]),
+            f"what PUT takes longer for {size:,} messages than for {FROM} / what its bytes do",
+            (_p50(ours[size]) - _p50(ours[FROM])) / (_p50(alone[size]) - _p50(alone[FROM])),
             at_most=2.0,
-        )
-    )
-    last, middle = crowd[append][-1], crowd[append][1 if len(crowd[append]) > 2 else 0]
-    verdicts.append(
-        Verdict(
-            f"append turns/s, {last['users']:,} users / {middle['users']}",
-            last["GET"]["per_second"] / middle["GET"]["per_second"],
-            at_least=0.9,
         )
     )
     return verdicts
 
 
-def slope_nearest_zero(times: dict[int, list[float]], begin: int = FROM) -> float:
-    """Return the least steep slope within the 95 % interval of a bootstrap; 0 if it holds 0."""
+def judge_ramp(ramp: dict[str, list[Stages]]) -> list[Verdict]:
+    """Return the verdicts on several long sessions at once, against the design we replace."""
+    there = f"{ramp[BASE][0][-1]['users']} sessions"
+    return [
+        Verdict(f"{there}: whole-transcript turns/s, ours / whole document",
+                _ratio(ramp, WHOLE, "per_second"), at_least=10),
+        Verdict(f"{there}: GET p95, ours (whole transcript) / whole document",
+                _ratio(ramp, WHOLE, "p95_ms"), at_most=0.05),
+        Verdict(f"{there}: append turns/s / whole-document turns/s",
+                _ratio(ramp, APPEND, "per_second"), at_least=40),
+        Verdict(f"{there}: GET p95, ours (append) / whole document",
+                _ratio(ramp, APPEND, "p95_ms"), at_most=0.02),
+    ]  # fmt: skip
+
+
+def judge_crowd(crowd: dict[str, Stages], stored: dict[int, Stages]) -> list[Verdict]:
+    """Return the verdicts on many sessions: more at once, and more that are only kept."""
+    rates = {
+        name: {stage["users"]: stage["GET"]["per_second"] for stage in stages if "GET" in stage}
+        for name, stages in crowd.items()
+    }
+    verdicts = [
+        Verdict(f"{name}: turns/s, {users:,} users with a session each", rate)
+        for name, by_users in rates.items()
+        for users, rate in by_users.items()
+    ]
+    users = sorted(rates[APPEND])
+    last, before = users[-1], users[-2]
+    span = f"{last:,} users / {before}"
+    verdicts.append(
+        Verdict(f"append turns/s, {span}", rates[APPEND][last] / rates[APPEND][before],
+                at_least=0.9),
+    )  # fmt: skip
+    for name in (APPEND, WHOLE):
+        part = [rates[name][each] / rates[NOOP][each] for each in (last, before)]
+        claim = f"{name}: turns/s as a part of a no-op's, {span}"
+        verdicts.append(Verdict(claim, part[0] / part[1], at_least=0.9))
+    few, many = sorted(stored)
+    kept = [stored[each][-1]["GET"]["per_second"] for each in (many, few)]
+    at_once = stored[few][-1]["users"]
+    claim = f"append turns/s of {at_once} users, {many:,} sessions / {few}"
+    verdicts.append(Verdict(claim, kept[0] / kept[1], at_least=0.9))
+    return verdicts
+
+
+def judge_pace(paced: dict[str, Stages], pace: float) -> list[Verdict]:
+    """Return the verdicts on turns that are due at a constant pace, the busiest stage."""
+    verdicts = []
+    for name, stages in paced.items():
+        asked = stages[-1]["users"] / pace
+        claim = f"{name}: turns/s answered of {asked:,.0f} due"
+        at_least = None if name == BASE else 0.95
+        verdicts.append(Verdict(claim, stages[-1]["GET"]["per_second"] / asked, at_least=at_least))
+    theirs = paced[BASE][-1]["GET"]["p95_ms"]
+    return verdicts + [
+        Verdict(f"at that pace: GET p95, {name} / whole document",
+                paced[name][-1]["GET"]["p95_ms"] / theirs)
+        for name in (WHOLE, APPEND)
+    ]  # fmt: skip
+
+
+def slope(times: dict[int, list[float]], begin: int = FROM) -> Slope:
+    """Return the slope of log p50 over log size from ``begin`` on, by resampling at each size."""
     chance = random.Random(1)
-    slopes = []
-    for _ in range(RESAMPLED):
-        points = [
-            (math.log(size), math.log(_p50(chance.choices(seen, k=len(seen)))))
-            for size, seen in times.items()
-            if size >= begin
-        ]
-        slopes.append(statistics.linear_regression(*zip(*points, strict=True)).slope)
-    slopes.sort()
+    kept = {size: seen for size, seen in times.items() if size >= begin}
+
+    def once(p50: dict[int, float]) -> float:
+        points = [(math.log(size), math.log(each)) for size, each in p50.items()]
+        return float(statistics.linear_regression(*zip(*points, strict=True)).slope)
+
+    slopes = sorted(
+        once({size: _p50(chance.choices(seen, k=len(seen))) for size, seen in kept.items()})
+        for _ in range(RESAMPLED)
+    )
     low, high = slopes[round(RESAMPLED * 0.025)], slopes[round(RESAMPLED * 0.975) - 1]
-    return 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return Slope(once({size: _p50(seen) for size, seen in kept.items()}), low, high)
 
 
-def _ratio(ramp: dict[str, list[Any]], over: str, under: str, name: str) -> float:
-    pairs = zip(ramp[over], ramp[under], strict=True)
+def _ratio(ramp: dict[str, list[Stages]], over: str, name: str) -> float:
+    pairs = zip(ramp[over], ramp[BASE], strict=True)
     return float(statistics.median(a[-1]["GET"][name] / b[-1]["GET"][name] for a, b in pairs))
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
@@ -43,6 +44,7 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:  # noqa: ANN4
     group.add_argument("--stages", default="1:3600", help="users:seconds,…")
     group.add_argument("--pace", type=float, default=0.0, help="seconds from turn to turn; 0: none")
     group.add_argument("--sessions", type=int, default=100, help="that readers read")
+    group.add_argument("--each", type=int, default=1, help="sessions of a user who takes turns")
     group.add_argument("--prefix", default="chat", help="first part of session names")
     group.add_argument("--samples", default="", help="folder for the time of every request")
 
@@ -60,15 +62,15 @@ class Story(LoadTestShape):
         assert self.runner is not None, "Locust sets it"
         options = self.runner.environment.parsed_options
         assert options is not None, "it was started by its command"
-        left = self.get_run_time()  # type: ignore[no-untyped-call]
-        for number, stage in enumerate(options.stages.split(",")):
-            users, seconds = stage.split(":")
-            if left < float(seconds):
-                if len(self.begun) == number:
-                    self.begun.append((time.time(), int(users)))
-                return int(users), float(users)
-            left -= float(seconds)
-        return None
+        stages = [tuple(map(float, stage.split(":"))) for stage in options.stages.split(",")]
+        now, number = time.time(), len(self.begun)
+        # By when the stage began, not the run: on a busy machine no stage is left out.
+        if not number or now - self.begun[-1][0] >= stages[number - 1][1]:
+            if number == len(stages):
+                return None
+            self.begun.append((now, int(stages[number][0])))
+        users = self.begun[-1][1]
+        return users, float(users)
 
 
 _samples: list[tuple[float, str, int, float]] = []
@@ -140,27 +142,37 @@ class Asking(FastHttpUser):
 
 
 class Turns(Asking):
-    """A user with a session of its own, which takes a turn: changes it, and reads the last 20."""
+    """A user with sessions of its own, who takes a turn: changes one, and reads its last 20."""
 
     abstract = True
     whole = True
     taken = 0
 
     def on_start(self) -> None:
-        """Make the session."""
+        """Make the sessions."""
         options = self.environment.parsed_options
         number = getattr(self.environment.runner, "worker_index", 0)
         number += Turns.taken * max(options.processes or 1, 1)
         Turns.taken += 1
-        self.talk = Talk(f"{options.prefix}-{number}", kept=self.whole or not options.messages)
+        self.talks = deque(
+            Talk(f"{options.prefix}-{number}-{one}", kept=self.whole or not options.messages)
+            for one in range(options.each)
+        )
+        self.talk = self.talks[0]
         if not options.sizes:
-            self.fill(options.messages)
+            for talk in self.talks:
+                self.talk = talk
+                self.fill(options.messages)
+        # Locust starts many users at one moment; their turns are not due at one moment.
+        time.sleep(random.Random(number).uniform(0, options.pace))
 
     @task
     def turn(self) -> None:
         """One turn; or all that there are at the sizes asked for."""
         options = self.environment.parsed_options
         if not options.sizes:
+            self.talks.rotate()
+            self.talk = self.talks[0]
             self.change()
             self.read()
             return
@@ -211,6 +223,18 @@ class Append(Turns):
     """POST of what is new, then GET of the last 20."""
 
     whole = False
+
+
+class NoOp(Append):
+    """The same of a server that always sends the same bytes: what clients and machine allow."""
+
+    def read(self, name: str = "") -> None:
+        """Read what comes."""
+        self.send("GET", self.talk.path, f"last {LAST}", bool, name)
+
+    def post(self, new: bytes, name: str = "") -> None:
+        """Send what is new, take what comes."""
+        self.send("POST", self.talk.path, "append", bool, name, b'{"messages":[' + new + b"]}")
 
 
 class Echo(Turns):

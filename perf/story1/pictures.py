@@ -4,6 +4,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
+
 from perf.lab.plots import (
     BLUE,
     GREY,
@@ -17,34 +19,46 @@ from perf.lab.plots import (
     span,
 )
 from perf.lab.verdicts import Picture
+from perf.story1.judge import APPEND, BASE, BYTES, NOOP, WHOLE, Stages, Times
 
 STYLES = {
-    "whole document": Style("whole-document design", VERMILION, "s"),
-    "ours, whole transcript": Style("memory-cache, PUT of everything", SKY, "^"),
-    "ours, append": Style("memory-cache, append", BLUE, "o"),
-    "bytes only": Style("the same bytes, no work", GREY, "x", ":"),
+    BASE: Style("whole-document design", VERMILION, "s"),
+    WHOLE: Style("memory-cache, PUT of everything", SKY, "^"),
+    APPEND: Style("memory-cache, append", BLUE, "o"),
+    BYTES: Style("the same bytes, no work", GREY, "x", ":"),
+    NOOP: Style("a server that does nothing", GREY, "x", ":"),
 }
-Times = dict[str, dict[str, dict[int, list[float]]]]
 
 
-def pictures(
-    long: Times,
-    ramp: dict[str, list[Any]],
-    crowd: dict[str, list[dict[str, Any]]],
+def picture_size(long: Times, folder: Path) -> list[Picture]:
+    """Draw what a growing session costs."""
+    _headline(long, folder / "story1.png")
+    _explained(long, folder / "bytes.png")
+    return [
+        Picture("story1.png", "One session that grows: latency against its size"),
+        Picture("bytes.png", "PUT of everything, against sending and echoing the same bytes"),
+    ]
+
+
+def picture_users(
+    ramp: dict[str, list[Stages]],
+    crowd: dict[str, Stages],
+    paced: dict[str, Stages],
+    pace: float,
     folder: Path,
 ) -> list[Picture]:
-    """Draw all of them."""
-    _headline(long, folder / "story1.png")
+    """Draw many at once: closed, where each waits for its answer, and at a constant pace."""
     _users(ramp, folder / "ramp.png", "More users, each with a long session")
     _users(
         {name: [rows] for name, rows in crowd.items()},
         folder / "crowd.png",
         "A crowd, each with a session",
     )
+    _paced(paced, pace, folder / "paced.png")
     return [
-        Picture("story1.png", "One session that grows: latency against its size"),
         Picture("ramp.png", "Several long sessions at once"),
         Picture("crowd.png", "Many sessions at once"),
+        Picture("paced.png", "Turns due at a constant pace"),
     ]
 
 
@@ -60,7 +74,7 @@ def _headline(long: Times, path: Path) -> None:
                     if times := long.get(name, {}).get(method):
                         draw(axes, style, {n: statistics.median(t) for n, t in times.items()})
         same_height((left, right))
-        base, append = long["whole document"], long["ours, append"]
+        base, append = long[BASE], long[APPEND]
         for axes, theirs, ours in (
             (left, base["PUT"], append["POST"]),
             (right, base["GET"], append["GET"]),
@@ -68,6 +82,16 @@ def _headline(long: Times, path: Path) -> None:
             size = max(set(theirs) & set(ours))
             low, high = statistics.median(ours[size]), statistics.median(theirs[size])
             span(axes, size, low, high)
+
+
+def _explained(long: Times, path: Path) -> None:
+    with sheet(path, "PUT of everything: its bytes, and the rest") as (axes,):
+        log_axes(axes, "messages in the session", "times what its bytes alone take")
+        alone = {size: statistics.median(times) for size, times in long[BYTES]["PUT"].items()}
+        for name in (BASE, WHOLE):
+            times = long[name]["PUT"]
+            draw(axes, STYLES[name], {n: statistics.median(times[n]) / alone[n] for n in alone})
+        axes.axhline(1, color=GREY, linestyle=":", linewidth=2, label=STYLES[BYTES].label)
 
 
 def _users(seen: dict[str, list[Any]], path: Path, title: str) -> None:
@@ -84,3 +108,24 @@ def _users(seen: dict[str, list[Any]], path: Path, title: str) -> None:
                     for row in rows
                 }
                 draw(axes, STYLES[name], points)
+
+
+def _paced(paced: dict[str, Stages], pace: float, path: Path) -> None:
+    with sheet(path, "Turns due at a constant pace", 2) as (left, right):
+        for axes, title in ((left, "add a message"), (right, "read the last 20")):
+            log_axes(axes, "turns due a second", "milliseconds (p95)")
+            axes.set_title(title, fontsize=12)
+        for name, stages in paced.items():
+            _due(left, name, stages, pace, ("PUT", "POST"))
+            _due(right, name, stages, pace, ("GET",))
+        same_height((left, right))
+
+
+def _due(axes: Axes, name: str, stages: Stages, pace: float, methods: tuple[str, ...]) -> None:
+    points = {
+        stage["users"] / pace: stage[method]["p95_ms"]
+        for stage in stages
+        for method in methods
+        if method in stage
+    }
+    draw(axes, STYLES[name], points)

@@ -5,13 +5,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``processes`` is Locust's; ``workers`` each server's; stages are ``users:seconds,…``."""
+    """
+    How much is played.
+
+    ``processes`` and ``ramp_processes`` are Locust's (more than one cost a run three seconds),
+    ``workers`` each server's; stages are ``users:seconds,…``.
+
+    ``pace``: seconds from turn to turn of each user of ``paced``. ``stored_users`` take turns in
+    one session each, and then in ``sessions`` in all.
+    """
 
     sizes: list[int]
     append_sizes: list[int]
     turns: int
     rounds: int
     processes: int
+    ramp_processes: int
     workers: int
     messages: int
     ramp: str
@@ -21,11 +30,12 @@ class Plan:
     sessions: int
     pace: float
     paced: str
+    stored_users: str
 
     @property
     def steps(self) -> int:
         """How many runs of Locust that is."""
-        return self.rounds * 7 + 7
+        return self.rounds * 7 + 11
 
 
 FULL = Plan(
@@ -34,6 +44,7 @@ FULL = Plan(
     turns=30,
     rounds=3,
     processes=2,
+    ramp_processes=2,
     workers=2,
     messages=2_000,
     ramp="1:3,5:3,25:8",
@@ -42,7 +53,8 @@ FULL = Plan(
     readers="25:6",
     sessions=1_000,
     pace=1.0,
-    paced="25:10",
+    paced="5:4,25:6,100:10",
+    stored_users="25:14",
 )
 QUICK = Plan(
     sizes=[10, 100, 1_000],
@@ -50,13 +62,15 @@ QUICK = Plan(
     turns=4,
     rounds=1,
     processes=1,
+    ramp_processes=2,
     workers=1,
     messages=200,
-    ramp="1:1,4:1",
+    ramp="4:1",
     crowd="1:1,10:1",
     crowd_messages=20,
     readers="3:1",
     sessions=20,
     pace=0.2,
-    paced="3:1",
+    paced="5:1",
+    stored_users="4:1",
 )

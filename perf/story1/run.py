@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import statistics
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
@@ -10,15 +11,14 @@ from typing import Any
 
 import httpx
 
-from perf.baselines.breakdown import breakdown
 from perf.lab.progress import Progress
-from perf.lab.verdicts import Outcome
+from perf.lab.verdicts import Outcome, Picture, Verdict
 from perf.servers import memory_cache, process, valkey, whole_document
-from perf.story1.judge import judge
-from perf.story1.pictures import pictures
+from perf.story1.judge import judge_crowd, judge_pace, judge_ramp, judge_size
+from perf.story1.pictures import picture_size, picture_users
 from perf.story1.plan import FULL, QUICK, Plan
 from perf.story1.swarm import Swarm, fresh, percentile, swarm
-from perf.story1.talk import Talk
+from perf.story1.talk import LAST, Talk
 
 SIDES = {
     "whole document": ("WholeTranscript", "whole"),
@@ -33,12 +33,13 @@ Times = dict[str, dict[str, dict[int, list[float]]]]
 
 @dataclass
 class Seen:
-    """What was seen, by side; rates are turns a second."""
+    """What was seen, by side (``stored``: by number of sessions); rates are turns a second."""
 
     plan: Plan
     long: Times = field(default_factory=dict)
     ramp: dict[str, list[list[dict[str, Any]]]] = field(default_factory=lambda: defaultdict(list))
     crowd: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    stored: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     readers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     paced: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
@@ -56,17 +57,28 @@ async def run(folder: Path, *, quick: bool) -> Outcome:
             }
             drain = await stack.enter_async_context(process("-m", "perf.noop", "--drain"))
             hosts["echo"] = f"http://127.0.0.1:{drain[1]}"
+            answer = folder / "no-op.json"
+            await asyncio.to_thread(answer.write_text, json.dumps(_answer()))
+            same = await stack.enter_async_context(process("-m", "perf.noop", str(answer)))
+            hosts["no-op"] = f"http://127.0.0.1:{same[1]}"
             await _awake(hosts)
             seen = await _play(plan, hosts, folder, progress)
-            parts = await asyncio.to_thread(
-                breakdown, url, [100, 2_000, 10_000][: 1 + 2 * (not quick)]
-            )
     finally:
         progress.close()
     outcome = Outcome("Story 1")
-    outcome.data = asdict(seen) | {"breakdown of the whole-document design": parts}
-    outcome.verdicts = judge(seen.long, seen.ramp, seen.crowd)
-    outcome.pictures = await asyncio.to_thread(pictures, seen.long, seen.ramp, seen.crowd, folder)
+    outcome.data = asdict(seen)
+    outcome.verdicts = [
+        *judge_size(seen.long),
+        *judge_ramp(seen.ramp),
+        *judge_crowd(seen.crowd, seen.stored),
+        *judge_pace(seen.paced, plan.pace),
+        Verdict(
+            "readers, Zipf order: GETs/s, ours / whole document",
+            seen.readers["ours"][-1]["GET"]["per_second"]
+            / seen.readers["whole document"][-1]["GET"]["per_second"],
+        ),
+    ]
+    outcome.pictures = await asyncio.to_thread(_pictures, seen, folder)
     outcome.notes = [
         (
             "Clients, servers and store share the processors of one machine: throughput of ours is"
@@ -75,6 +87,11 @@ async def run(folder: Path, *, quick: bool) -> Outcome:
         "The design that was replaced has no append: its clients PUT the whole transcript.",
     ]
     return outcome
+
+
+def _pictures(seen: Seen, folder: Path) -> list[Picture]:
+    users = picture_users(seen.ramp, seen.crowd, seen.paced, seen.plan.pace, folder)
+    return picture_size(seen.long, folder) + users
 
 
 async def _awake(hosts: dict[str, str]) -> None:
@@ -97,21 +114,12 @@ async def _play(plan: Plan, hosts: dict[str, str], folder: Path, progress: Progr
             more: dict[str, Any] = {
                 "messages": plan.messages,
                 "stages": plan.ramp,
-                "processes": plan.processes,
+                "processes": plan.ramp_processes,
             }
             report = folder / f"locust {name}.html"
             found = await swarm(user, hosts[host], report=report, **more)
             seen.ramp[name].append(_stages(found))
-    for name, (user, host) in SIDES.items():
-        if name == "ours, whole transcript":
-            continue
-        progress.step(f"a crowd: {name}")
-        more = {
-            "messages": plan.crowd_messages,
-            "stages": plan.crowd,
-            "processes": plan.processes,
-        }
-        seen.crowd[name] = _stages(await swarm(user, hosts[host], **more))
+    await _crowds(plan, hosts, seen, progress)
     for name, (user, host) in SIDES.items():
         progress.step(f"at a pace: {name}")
         more = {
@@ -125,6 +133,27 @@ async def _play(plan: Plan, hosts: dict[str, str], folder: Path, progress: Progr
         seen.readers[name] = await _readers(plan, hosts[host])
     seen.ramp = dict(seen.ramp)
     return seen
+
+
+async def _crowds(plan: Plan, hosts: dict[str, str], seen: Seen, progress: Progress) -> None:
+    """Many users with a session each; then few users with one each, and with many."""
+    more: dict[str, Any] = {"messages": plan.crowd_messages, "processes": plan.processes}
+    for name, (user, host) in {**SIDES, "no-op": ("NoOp", "no-op")}.items():
+        progress.step(f"a crowd: {name}")
+        seen.crowd[name] = _stages(await swarm(user, hosts[host], stages=plan.crowd, **more))
+    users = int(plan.stored_users.split(":")[0])
+    for each in (1, plan.sessions // users):
+        progress.step(f"{users * each} sessions stored")
+        found = await swarm("Append", hosts["ours"], stages=plan.stored_users, each=each, **more)
+        seen.stored[users * each] = _stages(found)
+
+
+def _answer() -> dict[str, Any]:
+    """Return what the no-op sends: as many bytes as a read of the last twenty."""
+    talk = Talk("no-op")
+    body = talk.grow(LAST).decode()
+    headers = [["content-type", "application/json"], ["content-length", str(len(body))]]
+    return {"headers": headers, "body": body}
 
 
 async def _readers(plan: Plan, host: str) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""When another worker sees a write: at best, and while the bus breaks."""
