@@ -126,9 +126,10 @@ class Rewrite:
     """
     An edit: what the session holds from now on, told as fields of its record.
 
-    ``whole``: everything before is dropped first, whatever it was; else ``gone`` is removed,
-    which only makes sense under a condition. ``pairs`` are written. The numbers go into the
-    header; ``start``, ``end`` into the outcome.
+    ``whole``: everything before is dropped first, whatever it was; else ``gone`` is removed, all
+    that there is from some block on, which only makes sense under a condition. ``pairs`` are
+    written, in no earlier block. The numbers go into the header; ``start``, ``end`` into the
+    outcome.
     """
 
     whole: bool

@@ -2,10 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
-from memory_cache._blocks import Block, block_of, block_start
+from memory_cache._blocks import Block, block_of
 from memory_cache._config import CacheConfig
 from memory_cache._errors import (
     DamagedSessionError,
@@ -19,15 +19,37 @@ from memory_cache._redis.errors import translating
 from memory_cache._redis.index import Index
 from memory_cache._redis.keys import PUBLISH, Keys
 from memory_cache._redis.lane import Argument, Lane
-from memory_cache._redis.script import APPEND, DELETE, READ, REWRITE, Script
+from memory_cache._redis.plans import (
+    ABSENT,
+    LOOSE_BYTES,
+    Plan,
+    appending,
+    editing,
+    loosened,
+    numbers_of,
+)
+from memory_cache._redis.script import APPEND, ASK, DELETE, READ, REWRITE, Script
+from memory_cache._redis.slices import Slices, header_of
 from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage
 
-_STAGE_BYTES: Final = 4 * 1024 * 1024
-"""A larger rewrite is written aside in slices of this size and switched by one script."""
+_APPEND_BYTES: Final = 1024 * 1024
+_APPEND_MESSAGES: Final = 2048
+"""A larger append is written aside; one of these holds the server for some 8 ms."""
+
+_REWRITE_BYTES: Final = 4 * 1024 * 1024
+_REWRITE_NAMES: Final = 8192
+"""An edit that writes or removes more is written aside; one of these takes some 5 ms."""
+
+_READ_BYTES: Final = 1024 * 1024
+"""What the script that reads returns itself; the rest is fetched by plain commands."""
 
 _STAGED_MS: Final = 60_000
-_SLICE_BLOCKS: Final = 64
-"""Sealed blocks read by one HMGET: some 1.5 MB, 1.5 ms of the server's time."""
+_WAIT_MS: Final = 1000
+"""So long after its last slice others wait for a large append, then it counts as given up."""
+
+_PATIENCE_SECONDS: Final = 1.5
+_TRIES: Final = 4
+"""How often a large change begins again when others were faster; then it is made in one piece."""
 
 
 class RedisStore:
@@ -40,6 +62,7 @@ class RedisStore:
         self._keys = keys
         self._config = config
         self._index = Index(lane, keys)
+        self._slices = Slices(bulk)
 
     async def append(
         self,
@@ -48,16 +71,23 @@ class RedisStore:
         fields: bytes | None,
         terms: Terms,
     ) -> Outcome:
-        """Add messages and replace the fields; see the port."""
+        """Add messages and replace the fields; see the port. Many are written aside first."""
         size = sum(len(message.body) for message in messages)
+        if size > _APPEND_BYTES or len(messages) > _APPEND_MESSAGES:
+            outcome = await self._large(
+                key, fields, terms, lambda: self._appending(key, messages, size)
+            )
+            if outcome is not None:
+                return outcome
         own: list[Argument] = [
             len(messages),
             size,
             sum(message.meta.tokens for message in messages),
+            LOOSE_BYTES,
             *(message.meta.line() for message in messages),
             *(message.body for message in messages),
         ]
-        lane = self._bulk if size > _STAGE_BYTES else self._lane
+        lane = self._bulk if size > _APPEND_BYTES else self._lane
         return await self._change(lane, APPEND, key, fields, terms, own)
 
     async def rewrite(
@@ -66,20 +96,19 @@ class RedisStore:
         """Edit; see the port. A large one is written aside first."""
         if change.size > self._config.max_session_bytes:
             raise TooLargeError("messages", _session_limit(self._config))
-        pairs = list(change.pairs)
-        large = change.whole and change.size > _STAGE_BYTES
-        staged = len(pairs) if large else 0
-        if large:
-            await self._stage(self._keys.staged(key, terms.tag), pairs)
-            pairs = []
+        written = sum(len(value) for _, value in change.pairs)
+        base = "" if change.whole else _base(terms.condition)
+        if base is not None and (written > _REWRITE_BYTES or len(change.gone) > _REWRITE_NAMES):
+            outcome = await self._large(key, fields, terms, lambda: _editing(change, base))
+            if outcome is not None:
+                return outcome
         own: list[Argument] = [
             int(change.whole),
-            *(change.first, change.next, change.size, change.token_count, change.max_created),
-            *(change.start, change.end),
-            staged,
+            *numbers_of(change),
+            *(0, "", 0, 0),
             len(change.gone),
             *change.gone,
-            *(part for pair in pairs for part in pair),
+            *(part for pair in loosened(change.pairs, change.first) for part in pair),
         ]
         return await self._change(self._bulk, REWRITE, key, fields, terms, own)
 
@@ -111,31 +140,7 @@ class RedisStore:
         self, key: SessionKey, numbers: Sequence[int], header: Header
     ) -> dict[int, Block] | None:
         """Return sealed blocks, in slices; see the port."""
-        # The slices leave together: the server goes from one to the next without waiting for us.
-        slices = [numbers[at : at + _SLICE_BLOCKS] for at in range(0, len(numbers), _SLICE_BLOCKS)]
-        parts = await asyncio.gather(*(self._slice(key, some, header) for some in slices))
-        found: dict[int, Block] = {}
-        for part in parts:
-            if part is None:
-                return None
-            found.update(part)
-        return found
-
-    async def _slice(
-        self, key: SessionKey, numbers: Sequence[int], header: Header
-    ) -> dict[int, Block] | None:
-        names = [f"{kind}{number}" for number in numbers for kind in "btd"]
-        values = await self._sealed(key, names, header)
-        if values is None:
-            return None
-        found: dict[int, Block] = {}
-        for i, number in enumerate(numbers):
-            bodies, sidecar, digest = values[3 * i : 3 * i + 3]
-            if bodies is None or sidecar is None:
-                raise DamagedSessionError("a block is missing")
-            start = block_start(number, header.first)
-            found[number] = Block(start, bodies, sidecar, digest or b"")
-        return found
+        return await self._slices.blocks(self._keys.session(key), numbers, header)
 
     async def digests(
         self, key: SessionKey, numbers: Sequence[int], header: Header
@@ -143,10 +148,11 @@ class RedisStore:
         """Return digests of sealed blocks; see the port."""
         if not numbers:
             return {}
-        values = await self._sealed(key, [f"d{number}" for number in numbers], header)
-        if values is None:
+        name, names = self._keys.session(key), [f"d{number}" for number in numbers]
+        found = await self._slices.values(name, names, header)
+        if found is None:
             return None
-        return {n: digest for n, digest in zip(numbers, values, strict=True) if digest}
+        return {number: digest for number in numbers if (digest := found[f"d{number}"])}
 
     async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
         """Return the record of the session's last PUT; see the port."""
@@ -154,7 +160,7 @@ class RedisStore:
             line, record = await self._lane.call("HMGET", self._keys.session(key), "h", "p")
         if line is None:
             return None
-        header = _header(line)
+        header = header_of(line)
         tag, _, text = (record or b"").partition(b" ")
         return header, text if tag.decode() == header.tag else b""
 
@@ -184,6 +190,61 @@ class RedisStore:
         # A transport lets its socket go in the next turn of the loop, which may be the last one.
         await asyncio.sleep(0)
 
+    async def _large(
+        self,
+        key: SessionKey,
+        fields: bytes | None,
+        terms: Terms,
+        plan: Callable[[], Awaitable[Plan]],
+    ) -> Outcome | None:
+        """
+        Write what a change consists of in slices, then make it; None: others were faster.
+
+        Cancelled or failed, it leaves a record aside, which expires, or fields beyond the
+        session's end, which the next change takes away.
+        """
+        for _ in range(_TRIES):
+            # Done before, refused, or not to be made: then there is nothing to write.
+            outcome = await self._run(self._lane, ASK, key, None, terms, [])
+            if outcome is None:
+                outcome = await self._planned(key, fields, terms, await plan())
+            if outcome is not None:
+                return outcome
+        return None
+
+    async def _planned(
+        self, key: SessionKey, fields: bytes | None, terms: Terms, plan: Plan
+    ) -> Outcome | None:
+        name, staged = self._keys.session(key), self._keys.staged(key, terms.tag)
+        count: int | None = 0
+        if plan.beyond:
+            count = await self._slices.beyond(name, plan, terms.tag, _WAIT_MS, _PATIENCE_SECONDS)
+        elif plan.base not in {"", ABSENT}:
+            count = await self._slices.copy(name, staged, plan.base, plan.stop, _STAGED_MS)
+            if count is None:
+                await self._slices.forget(staged)
+        if count is None:
+            return None
+        if not plan.beyond:
+            count += await self._slices.write(staged, plan.pairs, _STAGED_MS)
+        own: list[Argument] = [
+            *(int(not plan.beyond), *plan.numbers),
+            *(0 if plan.beyond else count, plan.base, int(plan.appends)),
+            count if plan.beyond else 0,
+            len(plan.gone),
+            *plan.gone,
+            *(part for pair in plan.last for part in pair),
+        ]
+        return await self._run(self._bulk, REWRITE, key, fields, terms, own)
+
+    async def _appending(
+        self, key: SessionKey, messages: Sequence[StoredMessage], size: int
+    ) -> Plan:
+        span = await self.tail(key, 1)
+        if size + (span.header.size if span else 0) > self._config.max_session_bytes:
+            raise TooLargeError("messages", _session_limit(self._config))
+        return appending(span, messages, size)
+
     async def _change(  # noqa: PLR0917  # six things, of six types
         self,
         lane: Lane,
@@ -193,6 +254,21 @@ class RedisStore:
         terms: Terms,
         own: Sequence[Argument],
     ) -> Outcome:
+        outcome = await self._run(lane, script, key, fields, terms, own)
+        if outcome is None:
+            raise StoreError("the session changes too fast to be changed")
+        return outcome
+
+    async def _run(  # noqa: PLR0917  # as above
+        self,
+        lane: Lane,
+        script: Script,
+        key: SessionKey,
+        fields: bytes | None,
+        terms: Terms,
+        own: Sequence[Argument],
+    ) -> Outcome | None:
+        """Return what became of a change; None: nothing, but it may be tried."""
         names = [
             self._keys.session(key),
             self._keys.operation(key, terms.operation.id),
@@ -221,12 +297,14 @@ class RedisStore:
             )
         return self._outcome(reply, terms)
 
-    def _outcome(self, reply: list[bytes], terms: Terms) -> Outcome:
+    def _outcome(self, reply: list[bytes], terms: Terms) -> Outcome | None:
         status, tag, line, start, end, note = reply
         if tag.decode() != terms.tag:
             # A reply to somebody else's command: this connection can no longer be trusted.
             raise StoreError("the store's answers are out of step", applied="unknown")
-        header = _header(line) if line else None
+        header = header_of(line) if line else None
+        if status in {b"clear", b"crossed"}:
+            return None
         if status == b"mismatch":
             raise VersionMismatchError(str(header.version) if header else None)
         if status == b"reused":
@@ -249,60 +327,50 @@ class RedisStore:
         if have is not None:
             header = have.header
             known = [header.inc, header.edits, have.next, header.fields_num, have.reach]
-        with translating(applied="no"):
-            reply = await self._lane.run_script(
-                READ, [self._keys.session(key)], mode, count, bound, *known
+        name = self._keys.session(key)
+        for left in reversed(range(_TRIES)):
+            # Edited under us again and again: in one piece, then.
+            room = _READ_BYTES if left else 2**53
+            with translating(applied="no"):
+                reply = await self._lane.run_script(READ, [name], mode, count, bound, *known, room)
+            if not reply:
+                return None
+            line, left_ms, fields, start, *chunks = reply
+            header = header_of(line)
+            parts = list(
+                enumerate(zip(chunks[::2], chunks[1::2], strict=True), block_of(int(start)))
             )
-        return _span(reply) if reply else None
-
-    async def _sealed(
-        self, key: SessionKey, names: Sequence[str], header: Header
-    ) -> list[bytes | None] | None:
-        values: list[bytes | None]
-        with translating(applied="no"):
-            line, *values = await self._bulk.call("HMGET", self._keys.session(key), "h", *names)
-        now = _header(line) if line else None
-        if now is None or now.edits != header.edits or not now.holds(header.version):
-            return None
-        return values
-
-    async def _stage(self, staged: str, pairs: Sequence[tuple[str, bytes]]) -> None:
-        at = 0
-        with translating(applied="no"):
-            while at < len(pairs):
-                size, begin = 0, at
-                while at < len(pairs) and (at == begin or size + len(pairs[at][1]) < _STAGE_BYTES):
-                    size += len(pairs[at][1])
-                    at += 1
-                some = (part for pair in pairs[begin:at] for part in pair)
-                # In one turn: a key without a deadline would stay for ever.
-                await asyncio.gather(
-                    self._bulk.call("HSET", staged, *some),
-                    self._bulk.call("PEXPIRE", staged, _STAGED_MS),
-                )
+            absent = [number for number, (side, _) in parts if side is None]
+            found = await self._slices.blocks(name, absent, header) if absent else {}
+            if found is not None:
+                blocks = [
+                    found.get(number) or Block(0, bodies, side) for number, (side, bodies) in parts
+                ]
+                return _span(header, left_ms, fields or None, int(start), blocks)
+        raise AssertionError("unreachable: the last try reads in one piece")
 
 
-def _span(reply: list[Any]) -> Span:
-    line, left_ms, fields, start, *chunks = reply
-    header = _header(line)
+def _span(
+    header: Header, left_ms: int, fields: bytes | None, start: int, blocks: Sequence[Block]
+) -> Span:
     messages: list[StoredMessage] = []
-    max_before = header.max_created
-    for at in range(0, len(chunks), 2):
-        block = Block(0, chunks[at + 1], chunks[at])
-        if at == 0:
-            max_before = block.max_before
+    for number, block in enumerate(blocks, block_of(start)):
         messages.extend(block.messages())
-        end = min((block_of(int(start)) + at // 2 + 1) * BLOCK, header.next)
-        if int(start) + len(messages) != end:
+        if start + len(messages) != min((number + 1) * BLOCK, header.next):
             raise DamagedSessionError("a block is not whole")
-    return Span(header, left_ms, fields or None, int(start), messages, max_before)
+    max_before = blocks[0].max_before if blocks else header.max_created
+    return Span(header, left_ms, fields, start, messages, max_before)
 
 
-def _header(line: bytes) -> Header:
-    try:
-        return Header.parse(line)
-    except ValueError as error:
-        raise DamagedSessionError("the header cannot be read") from error
+async def _editing(change: Rewrite, base: str) -> Plan:
+    return editing(change, base)
+
+
+def _base(condition: Condition | None) -> str | None:
+    """Return the version that a condition names; None: it names none."""
+    if condition is None or condition.fields_num is not None:
+        return None
+    return _condition(condition)
 
 
 def _condition(condition: Condition | None) -> str:

@@ -5,6 +5,7 @@ from memory_cache._config import CacheConfig
 from memory_cache._errors import OperationReusedError, TooLargeError, VersionMismatchError
 from memory_cache._ports import FOREVER, KEEP_TICKING, Condition, Store
 from memory_cache._types import BLOCK, SessionKey, Version
+from memory_cache.testing._large_checks import LARGE_CHECKS
 from memory_cache.testing._place import (
     Check,
     Place,
@@ -226,19 +227,6 @@ async def edit_drops_everything(place: Place) -> None:
         assert await stored(store, key) == messages(200, 300)
 
 
-async def edit_may_be_large(place: Place) -> None:
-    """An edit of several megabytes is made whole, with what it leaves as it was."""
-    async with place.open(_CONFIG) as ports:
-        key, store = fresh_key(), ports.store
-        large = [message(number, size=100_000) for number in range(70)]
-        await store.append(key, messages(0, 3), b'{"a":1}', terms(ttl_ms=_HOUR_MS))
-        await store.rewrite(key, whole(large), None, terms())
-        span = await store.tail(key, 1000)
-        assert span is not None
-        assert (span.messages, span.fields) == (large, b'{"a":1}')
-        assert 0 < span.left_ms <= _HOUR_MS
-
-
 async def edit_cuts_the_end(place: Place) -> None:
     """An edit told in fields of the record removes and writes just these."""
     async with place.open(_CONFIG) as ports:
@@ -321,6 +309,7 @@ async def _left(store: Store, key: SessionKey) -> int:
 
 
 CHANGE_CHECKS: tuple[Check, ...] = (
+    *LARGE_CHECKS,
     append_creates,
     append_continues,
     versions_make_a_history,
@@ -335,7 +324,6 @@ CHANGE_CHECKS: tuple[Check, ...] = (
     missing_is_told,
     session_has_a_limit,
     edit_drops_everything,
-    edit_may_be_large,
     edit_cuts_the_end,
     delete_takes_everything,
     ttl_takes_its_four_forms,

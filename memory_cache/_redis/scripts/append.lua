@@ -1,5 +1,6 @@
 -- Adds messages at the end (none is fine), and replaces the fields if they are given.
--- ARGV  16 count   17 bytes added   18 tokens added   19.. sidecar lines, then bodies
+-- ARGV  16 count   17 bytes added   18 tokens added   19 a block that would have more bytes
+--       keeps its messages apart   20.. sidecar lines, then bodies
 
 local reply, h = check()
 if reply then
@@ -14,12 +15,27 @@ end
 
 local lines, bodies, pairs_, gone = {}, {}, {}, {}
 for i = 1, count do
-  lines[i], bodies[i] = ARGV[18 + i], ARGV[18 + count + i]
+  lines[i], bodies[i] = ARGV[19 + i], ARGV[19 + count + i]
 end
 
 local function put(field, value)
   pairs_[#pairs_ + 1] = field
   pairs_[#pairs_ + 1] = value
+end
+
+-- Whether the block that [begin, at) begins and [at, stop) fills is too large for one value.
+local function loose(begin, stop, at)
+  local limit, size = tonumber(ARGV[19]), 0
+  if h.size <= limit then
+    return false
+  end
+  for seq = begin, at - 1 do
+    size = size + redis.call('HSTRLEN', key, 'm' .. seq)
+  end
+  for seq = at, stop - 1 do
+    size = size + #bodies[seq - from + 1]
+  end
+  return size > limit
 end
 
 -- One turn per block touched. A block that fills is sealed: its messages become one value.
@@ -37,7 +53,7 @@ while at < h.next do
   end
   side = side .. '\n' .. table.concat(lines, '\n', at - from + 1, stop - from)
   put('t' .. block, side)
-  if stop == (block + 1) * BLOCK then
+  if stop == (block + 1) * BLOCK and not loose(begin, stop, at) then
     local parts, fields = {}, {}
     for seq = begin, at - 1 do
       fields[#fields + 1] = 'm' .. seq

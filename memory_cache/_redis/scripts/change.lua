@@ -1,5 +1,5 @@
 #!lua
--- The part that every change begins with; one of append, rewrite, delete follows.
+-- The part that every change begins with; one of append, rewrite, delete, ask follows.
 --
 -- Order, in every change: the operation record, then the condition, then all other checks,
 -- then the plan of what to write. Then PUBLISH as the first effect (an ACL may refuse it, and
@@ -18,7 +18,7 @@
 -- (header: the current one or ''), missing or full.
 
 local key, record = KEYS[1], KEYS[2]
-local BLOCK, SLICE = 64, 1000
+local BLOCK, SLICE, SWEPT = 64, 1000, 2047
 
 -- Lua prints a number from 1e14 on with an exponent: times in microseconds, no other of ours.
 local function text(number)
@@ -72,6 +72,54 @@ local function answer(status, line)
   return {status, ARGV[3], line or '', '0', '0', ''}
 end
 
+local function sliced(command, list)
+  for from = 1, #list, SLICE do
+    redis.call(command, key, unpack(list, from, math.min(from + SLICE - 1, #list)))
+  end
+end
+
+-- What is written of a large append before the header reaches it: 'tag slices deadline next
+-- last': the attempt, how much of it is there and until when others wait for it, the seq it
+-- begins at and the last block it touches so far. It counts on the version it began with, so
+-- whoever makes another takes it away: nothing is left where later messages go.
+local beyond = false
+
+local function written(tag, slices)
+  local whose, count = string.match(beyond or '', '^(%S+) (%d+) ')
+  return whose == tag and count == slices
+end
+
+-- Takes it away up to where a change reaches, and some thousands of blocks more; the rest is
+-- left for later changes. Returns whether all of it is gone.
+local function sweep(reach)
+  if not beyond then
+    return true
+  end
+  local from, last = string.match(beyond, '^%S+ %d+ %d+ (%d+) (%d+)$')
+  from, last = tonumber(from), tonumber(last)
+  local low, gone = math.floor(from / BLOCK), {}
+  local stop = math.min(last, math.max(low + SWEPT, math.floor(reach / BLOCK)))
+  for block = low, stop do
+    local begin = math.max(block * BLOCK, from)
+    gone[#gone + 1] = 'd' .. block
+    if begin == block * BLOCK then
+      gone[#gone + 1] = 't' .. block
+    end
+    if redis.call('HDEL', key, 'b' .. block) == 0 then
+      for seq = begin, block * BLOCK + BLOCK - 1 do
+        gone[#gone + 1] = 'm' .. seq
+      end
+    end
+  end
+  if stop < last then
+    redis.call('HSET', key, 'w', table.concat({'-', 0, 0, (stop + 1) * BLOCK, last}, ' '))
+  else
+    gone[#gone + 1] = 'w'
+  end
+  sliced('HDEL', gone)
+  return stop == last
+end
+
 -- Returns a reply that ends the script, or nil and the header (nil: there is no session).
 local function check()
   local done = redis.call('GET', record)
@@ -82,8 +130,10 @@ local function check()
     end
     return {'replayed', ARGV[3], line, from, to, note}
   end
-  local line = redis.call('HGET', key, 'h')
+  local held = redis.call('HMGET', key, 'h', 'w')
+  local line = held[1]
   local h = line and parse(line) or nil
+  beyond = held[2]
   if not h and (line or redis.call('EXISTS', key) == 1) then
     return redis.error_reply('MC_DAMAGED header')
   end
@@ -166,12 +216,7 @@ local function publish(kind, at, line, lines, bodies)
     parts[#parts + 1] = table.concat(bodies, '\n')
   end
   redis.call(ARGV[1], ARGV[2], table.concat(parts, '\n'))
-end
-
-local function sliced(command, list)
-  for from = 1, #list, SLICE do
-    redis.call(command, key, unpack(list, from, math.min(from + SLICE - 1, #list)))
-  end
+  sweep(parse(line).next)
 end
 
 local function finish(line, from, to)

@@ -19,6 +19,7 @@ end
 h = advance(h)
 h.ttl = 0
 local line = format(h)
+beyond = false -- it goes with the rest
 publish('D', -1, line, {}, {})
 redis.call('UNLINK', key)
 return finish(line, h.first, h.next)

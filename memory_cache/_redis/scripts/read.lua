@@ -5,9 +5,11 @@
 -- ARGV  1 'tail', 'before' or 'after'   2 how many   3 the seq of before or after
 --       4 inc   5 edits   6 next   7 fields_num: what the reader has ('' nothing)
 --       8 so many new messages the reader takes in place of all that it asks for
+--       9 bytes of all blocks: what is more is left to plain commands, which cost far less
 --
 -- Returns {} if there is no session, else {header, ms left, fields ('' as the reader has
--- them), first seq, sidecar, bodies, sidecar, bodies, …}, one pair per block.
+-- them), first seq, sidecar, bodies, sidecar, bodies, …}, one pair per block, of nils from the
+-- first on that is too much.
 
 local key, BLOCK = KEYS[1], 64
 local line = redis.call('HGET', key, 'h')
@@ -17,8 +19,8 @@ if not line then
   end
   return {}
 end
-local form, inc, first, next_, edits, fields_num = string.match(line,
-  '^(%S+) (%S+) %d+ %S+ (%d+) (%d+) (%d+) %d+ %d+ %d+ %d+ %d+ %d+ (%d+) %S+$')
+local form, inc, first, next_, edits, size, fields_num = string.match(line,
+  '^(%S+) (%S+) %d+ %S+ (%d+) (%d+) (%d+) (%d+) %d+ %d+ %d+ %d+ %d+ (%d+) %S+$')
 if form ~= '1' then
   return redis.error_reply('MC_DAMAGED header')
 end
@@ -48,25 +50,51 @@ if from >= to then
 end
 local low, high = math.floor(from / BLOCK), math.floor((to - 1) / BLOCK)
 reply[4] = string.format('%.0f', math.max(low * BLOCK, first))
-for block = low, high do
-  local side, bodies = redis.call('HGET', key, 't' .. block), nil
-  if (block + 1) * BLOCK <= next_ then
-    bodies = redis.call('HGET', key, 'b' .. block)
-  else
-    local fields_ = {}
-    for seq = math.max(block * BLOCK, first), next_ - 1 do
-      fields_[#fields_ + 1] = 'm' .. string.format('%.0f', seq)
-    end
-    local parts = redis.call('HMGET', key, unpack(fields_))
-    for i = 1, #parts do
-      if not parts[i] then
-        return redis.error_reply('MC_DAMAGED message')
-      end
-    end
-    bodies = table.concat(parts, '\n')
+
+local function messages(block)
+  local names = {}
+  for seq = math.max(block * BLOCK, first), math.min((block + 1) * BLOCK, next_) - 1 do
+    names[#names + 1] = 'm' .. string.format('%.0f', seq)
   end
-  if not side or not bodies then
-    return redis.error_reply('MC_DAMAGED block')
+  return names
+end
+
+local room, measured = tonumber(ARGV[9]), tonumber(size) > tonumber(ARGV[9])
+local function bytes(block)
+  local sum = 0
+  if (block + 1) * BLOCK <= next_ then
+    sum = redis.call('HSTRLEN', key, 'b' .. block)
+  end
+  if sum == 0 then
+    for _, name in ipairs(messages(block)) do
+      sum = sum + redis.call('HSTRLEN', key, name)
+    end
+  end
+  return sum + redis.call('HSTRLEN', key, 't' .. block)
+end
+
+for block = low, high do
+  if measured and room >= 0 then
+    room = room - bytes(block)
+  end
+  local side, bodies = false, false
+  if room >= 0 then
+    side = redis.call('HGET', key, 't' .. block)
+    if (block + 1) * BLOCK <= next_ then
+      bodies = redis.call('HGET', key, 'b' .. block)
+    end
+    if not bodies then
+      local parts = redis.call('HMGET', key, unpack(messages(block)))
+      for i = 1, #parts do
+        if not parts[i] then
+          return redis.error_reply('MC_DAMAGED message')
+        end
+      end
+      bodies = table.concat(parts, '\n')
+    end
+    if not side then
+      return redis.error_reply('MC_DAMAGED block')
+    end
   end
   reply[#reply + 1] = side
   reply[#reply + 1] = bodies
