@@ -20,9 +20,10 @@
 local key, record = KEYS[1], KEYS[2]
 local BLOCK, SLICE, SWEPT = 64, 1000, 2047
 
--- Lua prints a number from 1e14 on with an exponent: times in microseconds, no other of ours.
+-- Lua writes a number as a float: slowly, and from 1e14 on (times in microseconds) with an
+-- exponent. So numbers are written as %d.
 local function text(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 local function parse(line)
@@ -41,10 +42,9 @@ local function parse(line)
 end
 
 local function format(h)
-  return table.concat({
-    '1', h.inc, h.num, h.tag, h.first, h.next, h.edits, h.size, h.tokens, text(h.newest),
-    h.updated, h.created, h.ttl, h.fields_num, h.eras,
-  }, ' ')
+  return string.format('1 %s %d %s %d %d %d %d %d %d %s %s %d %d %s', h.inc, h.num, h.tag,
+    h.first, h.next, h.edits, h.size, h.tokens, h.newest, h.updated, h.created, h.ttl,
+    h.fields_num, h.eras)
 end
 
 -- Time stands still while a script runs.
@@ -206,7 +206,7 @@ local function publish(kind, at, line, lines, bodies)
   else
     fields = false
   end
-  parts[1] = table.concat({kind, previous, left(at), count, fields and '1' or '0'}, ' ')
+  parts[1] = string.format('%s %s %d %d %d', kind, previous, left(at), count, fields and 1 or 0)
   parts[2] = line
   if fields then
     parts[3] = ARGV[13]
@@ -220,9 +220,9 @@ local function publish(kind, at, line, lines, bodies)
 end
 
 local function finish(line, from, to)
-  local result = table.concat({ARGV[4], from, to, line}, ' ')
+  local result = string.format('%s %d %d %s', ARGV[4], from, to, line)
   redis.call('SET', record, result .. '\n' .. ARGV[14], 'PX', ARGV[5])
-  return {'done', ARGV[3], line, tostring(from), tostring(to), ARGV[14]}
+  return {'done', ARGV[3], line, text(from), text(to), ARGV[14]}
 end
 
 -- What the worker wants to remember of a whole-transcript PUT; it is right for this version only.
