@@ -92,9 +92,14 @@ class RedisBus:
                 first=True,
             )
         reply = FenceReply(receivers, epoch.decode(), replid.decode())
+        # First: what is learnt from the epoch is learnt once, and by a generation that goes on.
+        if live is not self._live or live.ended:
+            raise StoreError("the subscription ended")
         doubt = live.doubt(reply, self._lane.node) or self._flushed(reply.epoch)
-        if doubt is not None or live is not self._live:
-            raise StoreError(doubt or "the subscription ended")
+        if doubt is not None:
+            # At once: another fence may be answered before anybody hears of this error.
+            live.end(doubt)
+            raise StoreError(doubt)
 
     def _flushed(self, epoch: str) -> str | None:
         # Known from one generation to the next: a snapshot may be taken before the first fence.
@@ -135,6 +140,10 @@ class _Subscription:
         channel = self._keys.channel(key)
         if self._sessions.pop(channel, None) is not None:
             self._send("UNSUBSCRIBE", channel)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.done()
 
     def end(self, reason: str) -> None:
         if not self._ended.done():

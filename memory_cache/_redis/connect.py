@@ -10,6 +10,7 @@ from typing import Any, Final
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ReadOnlyError
 
 from memory_cache._errors import IncompatibleStoreError
 
@@ -46,13 +47,15 @@ class Dialer:
         self.database = int(options.get("db", 0))
         self._options = options
         self._timeout = connect_timeout
+        self.latest: Node | None = None
+        """Who answered last: there is one primary, and nobody else is worth talking to."""
 
     async def dial(self) -> tuple[AbstractConnection, Node]:
         """
         Return a fresh connection, and who answers.
 
         Raises:
-            redis.RedisError, OSError, TimeoutError: nobody does.
+            redis.RedisError, OSError, TimeoutError: nobody does, or a replica.
             IncompatibleStoreError: the server is too old.
         """
         ours: dict[str, Any] = {
@@ -74,6 +77,7 @@ class Dialer:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
+        self.latest = node
         return connection, node
 
 
@@ -84,6 +88,9 @@ def _node(info: bytes) -> Node:
         node = Node(facts[b"run_id"].decode(), facts[b"master_replid"].decode())
     except KeyError as error:
         raise IncompatibleStoreError("the server does not say who it is (INFO)") from error
+    if facts.get(b"role", b"master") != b"master":
+        # It answers reads, and from the past.
+        raise ReadOnlyError("READONLY it is a replica")
     policy = facts.get(b"maxmemory_policy", b"noeviction").decode()
     if policy != "noeviction" and facts.get(b"maxmemory", b"0") != b"0":
         _log.warning(

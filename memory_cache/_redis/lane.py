@@ -49,6 +49,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
+        self._demoted = False
         self.node: Node | None = None
 
     async def call(self, *command: Argument, first: bool = False) -> Any:  # noqa: ANN401  # replies have no type
@@ -115,6 +116,7 @@ class Lane:
 
     async def _serve(self, connection: AbstractConnection) -> None:
         """Write and read until one of them ends."""
+        self._demoted = False
         for script in ALL:
             call = _Call(("SCRIPT", "LOAD", script.text), asyncio.get_running_loop().time())
             self._ready.appendleft(call)
@@ -133,7 +135,7 @@ class Lane:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._ready:
+            while self._ready and not self._demoted:
                 batch = [
                     call
                     for _ in range(min(_MAX_BATCH, len(self._ready)))
@@ -166,18 +168,22 @@ class Lane:
                 reply = error
             except theirs.ResponseError as error:
                 reply = error
-            future = self._sent.popleft().future
-            if future.done():
-                continue
-            if isinstance(reply, Exception):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
+                self._demoted |= isinstance(error, theirs.ReadOnlyError)
+            _settle(self._sent.popleft(), reply)
+            if self._demoted and not self._sent:
+                # A replica answers reads, and from the past: dial again, which refuses one.
+                return
 
     async def _watch(self, _: AbstractConnection) -> None:
-        """End the connection when a reply is overdue: every later one would be, too."""
+        """
+        End the connection when a reply is overdue: every later one would be, too.
+
+        And when a later one of this process has found another server at the address.
+        """
         loop = asyncio.get_running_loop()
-        while not self._sent or loop.time() - self._sent[0].since < self._timeout:  # noqa: ASYNC110  # a clock, not an event
+        while not self._sent or loop.time() - self._sent[0].since < self._timeout:
+            if not self._sent and self.node != self._dialer.latest:
+                return
             await asyncio.sleep(self._timeout / 8)
         while self._sent:
             _fail(self._sent.popleft(), slow("unknown"))
@@ -196,6 +202,13 @@ class Lane:
         if self._closed:
             while self._ready:
                 _fail(self._ready.popleft(), error)
+
+
+def _settle(call: _Call, reply: object) -> None:
+    if isinstance(reply, Exception):
+        _fail(call, reply)
+    elif not call.future.done():
+        call.future.set_result(reply)
 
 
 def _fail(call: _Call, error: Exception) -> None:

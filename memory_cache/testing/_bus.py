@@ -1,6 +1,7 @@
 """One worker's bus, and what may happen to what is on its way."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from memory_cache._errors import StoreError
@@ -24,10 +25,20 @@ class InMemoryBus:
     hold, but nothing torn or mixed may be served.
     """
 
-    def __init__(self, server: InMemoryServer, gates: Gates) -> None:
-        """Be one of the server's workers; nothing is connected before ``run``."""
+    def __init__(
+        self,
+        server: InMemoryServer,
+        gates: Gates,
+        link: Callable[[int, str, Faults], Link] = Link,
+    ) -> None:
+        """
+        Be one of the server's workers; nothing is connected before ``run``.
+
+        ``link`` makes a generation's link, for a network of another pace.
+        """
         self._server = server
         self._gates = gates
+        self._make_link = link
         self._link: Link | None = None
         self._handler: BusHandler | None = None
         self._faults = Faults()
@@ -41,7 +52,7 @@ class InMemoryBus:
             except StoreError:
                 await asyncio.sleep(_BACKOFF_SECONDS)
                 continue
-            link = Link(self._server.node, self._server.replid, self._faults)
+            link = self._make_link(self._server.node, self._server.replid, self._faults)
             self._faults.kept_back.clear()
             self._link, self._handler = link, handler
             self._server.links.append(link)
@@ -76,9 +87,12 @@ class InMemoryBus:
         await self._gates.reach("fence")
         reply = self._server.fence(link, nonce)
         await self._gates.reach("fence.done")
+        if link is not self._link or link.ended:
+            raise StoreError("the subscription ended")
         doubt = self._doubt(link, reply)
-        if doubt is not None or link is not self._link:
-            raise StoreError(doubt or "the subscription ended")
+        if doubt is not None:
+            link.end(doubt)
+            raise StoreError(doubt)
 
     def _doubt(self, link: Link, reply: FenceReply) -> str | None:
         """Say what is wrong with the node that answered a fence; None: nothing."""
