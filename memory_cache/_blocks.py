@@ -10,9 +10,23 @@ dropped (``first`` moved into it) holds only what is left.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from memory_cache._errors import DamagedSessionError
 from memory_cache._types import BLOCK, Meta, StoredMessage
+
+
+class Laid(NamedTuple):
+    """
+    The fields, with their values, that hold some messages.
+
+    ``size``: bytes of the messages. ``max_created``: the largest created_at up to their end.
+    """
+
+    pairs: list[tuple[str, bytes]]
+    size: int
+    token_count: int
+    max_created: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +98,53 @@ def runs(start: int, messages: Sequence[StoredMessage]) -> Iterator[tuple[int, i
         at = to
 
 
-def layout(
-    start: int, messages: Sequence[StoredMessage], max_before: int
-) -> tuple[list[tuple[str, bytes]], int]:
+def layouts(start: int, messages: Sequence[StoredMessage], max_before: int) -> Iterator[Laid]:
     """
-    Return the fields that hold these messages, and the largest created_at up to their end.
+    Yield the fields that hold these messages, block by block.
 
     ``start`` must be the first seq its block holds: a block is always written whole.
     """
-    fields: list[tuple[str, bytes]] = []
     for block, at, to in runs(start, messages):
         run = messages[at:to]
         bodies = b"\n".join(message.body for message in run)
         lines = [str(max_before), *(message.meta.line() for message in run)]
-        fields.append((f"t{block}", "\n".join(lines).encode()))
+        pairs = [(f"t{block}", "\n".join(lines).encode())]
         if start + to == (block + 1) * BLOCK:
-            fields.append((f"b{block}", bodies))
+            pairs.append((f"b{block}", bodies))
             if all(message.meta.own_view for message in run):
-                fields.append((f"d{block}", digest(bodies)))
+                pairs.append((f"d{block}", digest(bodies)))
         else:
-            fields.extend((f"m{start + at + i}", message.body) for i, message in enumerate(run))
+            pairs.extend((f"m{start + at + i}", message.body) for i, message in enumerate(run))
         max_before = max(max_before, *(message.meta.created_at for message in run))
-    return fields, max_before
+        yield Laid(pairs, size_of(run), tokens_of(run), max_before)
+
+
+def joined(parts: Sequence[Laid], max_before: int) -> Laid:
+    """Return what `layouts` yielded, as one."""
+    return Laid(
+        [pair for part in parts for pair in part.pairs],
+        sum(part.size for part in parts),
+        sum(part.token_count for part in parts),
+        parts[-1].max_created if parts else max_before,
+    )
+
+
+def layout(
+    start: int, messages: Sequence[StoredMessage], max_before: int
+) -> tuple[list[tuple[str, bytes]], int]:
+    """Return all pairs of `layouts`, and the largest created_at up to the end."""
+    laid = joined(list(layouts(start, messages, max_before)), max_before)
+    return laid.pairs, laid.max_created
+
+
+def size_of(messages: Sequence[StoredMessage]) -> int:
+    """Return the bytes of messages, as a header counts them."""
+    return sum(len(message.body) for message in messages)
+
+
+def tokens_of(messages: Sequence[StoredMessage]) -> int:
+    """Return the tokens of messages."""
+    return sum(message.meta.tokens for message in messages)
 
 
 def cut(seq: int, first: int, next_: int) -> list[str]:

@@ -30,8 +30,9 @@ class CacheConfig:
             sends it again for no longer than ``store_timeout_seconds`` when the answer is lost.
         touch_seconds: how often at most a process updates a session's activity in the index.
         unsubscribe_seconds: how long a channel stays subscribed after its session was evicted.
-        sweep_seconds: how often hot sessions are compared with the store, for what sends no
-            message (eviction, a key deleted by hand).
+        sweep_seconds: how often some hot sessions, in turn, are compared with the store: for what
+            sends no message (eviction, a key deleted by hand), and to know that all is well.
+        sweep_sessions: how many of them at a time; 0: none.
         prefix: first part of every key and channel; no braces.
         count_tokens: tokens of a text ``"{role}: {content}"``; None: a quarter of its length.
     """
@@ -50,7 +51,8 @@ class CacheConfig:
     resend_seconds: float = 60.0
     touch_seconds: float = 10.0
     unsubscribe_seconds: float = 10.0
-    sweep_seconds: float = 30.0
+    sweep_seconds: float = 10.0
+    sweep_sessions: int = 128
     prefix: str = "mc"
     count_tokens: Callable[[str], int] | None = None
 
@@ -61,6 +63,9 @@ class CacheConfig:
             raise ValueError(reason)
         if not 1 <= self.ring_messages <= MOST_RING_MESSAGES or self.staleness_seconds <= 0:
             reason = f"ring_messages must be 1 to {MOST_RING_MESSAGES}, staleness_seconds positive"
+            raise ValueError(reason)
+        if self.sweep_seconds <= 0 or self.sweep_sessions < 0:
+            reason = "sweep_seconds must be positive, sweep_sessions 0 (none) or more"
             raise ValueError(reason)
         if self.resend_seconds < 8 * self.store_timeout_seconds:
             reason = "resend_seconds must be 8 times store_timeout_seconds, or a resend may double"

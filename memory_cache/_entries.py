@@ -11,7 +11,7 @@ from memory_cache._coherence import State
 from memory_cache._delta import Delta
 from memory_cache._order import latest
 from memory_cache._page import Page
-from memory_cache._ports import Have
+from memory_cache._ports import FOREVER, Have
 from memory_cache._ring import Ring, Slot
 from memory_cache._types import Header, SessionKey, StoredMessage, Tier, Version
 
@@ -155,6 +155,11 @@ def cost(value: Held) -> int:
     if isinstance(value, Entry):
         return value.cost
     return ENTRY_COST + len(value.block.bodies) + len(value.block.sidecar)
+
+
+def deadline_of(executed_after: float, left_ms: int) -> float:
+    """Return a time that the store's own deadline is not before; it counts whole milliseconds."""
+    return float("inf") if left_ms == FOREVER else executed_after + (left_ms - 1) / 1000
 
 
 def page_of(entry: Entry, ask: Ask, tier: Tier) -> Page | None:

@@ -1,28 +1,27 @@
 """
 The listener: what the bus tells goes into the near cache, in order; fences keep its lease.
 
-It has three tasks: the bus, a heartbeat of fences every T/3, and a slow sweep for what sends
-no message (a key evicted, or deleted by hand).
+It has three tasks: the bus, a heartbeat of fences every T/3, and a slow sweep that audits some
+hot sessions in turn: for what sends no message (a key evicted, or deleted by hand), and to know.
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
-from typing import Final
+from collections.abc import Mapping
+from typing import Literal
 
+from memory_cache._audit import in_turn, verdict
 from memory_cache._config import CacheConfig
 from memory_cache._delta import decode
 from memory_cache._ending import end
-from memory_cache._errors import MemoryCacheError, StoreError
+from memory_cache._errors import DamagedSessionError, MemoryCacheError, StoreError
 from memory_cache._near import NearCache
 from memory_cache._ports import Bus, Clock, Have, Store
 from memory_cache._stats import Counters
 from memory_cache._types import Header, SessionKey
 
 _log = logging.getLogger("memory_cache")
-
-_SWEEP_AT_ONCE: Final = 64
 
 
 class Listener:
@@ -47,9 +46,11 @@ class Listener:
         self._tasks: list[asyncio.Task[None]] = []
         # The fence that leaves at the end of this turn of the loop, for all who ask in it.
         self._next: asyncio.Future[None] | None = None
-        self._nonces: dict[str, asyncio.Future[None]] = {}
+        self._nonces: dict[str, asyncio.Future[float]] = {}
         self._fencing: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
+        # Hot sessions, in the order in which they are audited.
+        self._line: list[SessionKey] = []
 
     def start(self) -> None:
         """Begin to listen."""
@@ -117,7 +118,7 @@ class Listener:
         self._near.lease.heard(nonce)
         future = self._nonces.get(nonce)
         if future is not None and not future.done():
-            future.set_result(None)
+            future.set_result(self._clock.now())
 
     # Fences
 
@@ -135,16 +136,19 @@ class Listener:
             if not self._near.connected:
                 raise StoreError("there is no subscription")
             self._counters.fences += 1
-            self._near.lease.sent(nonce, self._clock.now())
+            sent_at = self._clock.now()
+            self._near.lease.sent(nonce, sent_at)
             async with asyncio.timeout(self._config.staleness_seconds):
                 await self._bus.fence(nonce)
                 self._near.lease.answered(nonce)
-                await heard
+                heard_at = await heard
         except TimeoutError:
             self._refuse(promise, generation, StoreError("the fence did not come back"))
         except MemoryCacheError as error:
             self._refuse(promise, generation, StoreError(str(error)))
         else:
+            self._counters.propagation_seconds.append(heard_at - sent_at)
+            self._counters.fence_seconds.append(self._clock.now() - sent_at)
             promise.set_result(None)
         finally:
             del self._nonces[nonce]
@@ -177,10 +181,10 @@ class Listener:
         while True:
             await asyncio.sleep(self._config.sweep_seconds * jitter.uniform(0.8, 1.2))
             await self._purge()
-            hot = self._near.hot()
-            for at in range(0, len(hot), _SWEEP_AT_ONCE):
-                some = hot[at : at + _SWEEP_AT_ONCE]
-                await asyncio.gather(*(self._compare(key, header) for key, header in some))
+            hot = dict(self._near.hot())
+            some, self._line = in_turn(self._line, hot, self._config.sweep_sessions)
+            if some:
+                await self._audit({key: hot[key] for key in some})
 
     async def _purge(self) -> None:
         """Let a listing remove what expired: else it stayed in the index until somebody lists."""
@@ -189,23 +193,46 @@ class Listener:
         except MemoryCacheError as error:
             _log.debug("index: not swept (%s)", error)
 
-    async def _compare(self, key: SessionKey, header: Header) -> None:
-        """Make suspect what the store no longer has like this."""
+    async def _audit(self, held: Mapping[SessionKey, Header]) -> None:
+        """Count and make suspect what the store has otherwise; the order is that of ``_audit``."""
+        generation, wrong = self._near.generation, dict[str, str]()
+        found: dict[SessionKey, Header | Literal["damaged"] | None] = {}
+        await asyncio.gather(*(self._ask(key, held[key], found) for key in held))
         try:
-            span = await self._store.tail(key, 0, Have(header, header.next))
-        except MemoryCacheError:
-            return
-        if span is None or not span.header.holds(header.version):
-            self._near.doubt(key, "swept")
-            return
-        heard = self._near.passed(key, span.header)
-        if heard is None:
-            return
-        # The store is ahead: either the delta is on its way, or it was lost. A fence tells.
-        with contextlib.suppress(StoreError):
             await self.fresh()
-            if not heard.done():
-                self._near.doubt(key, "swept")
+        except StoreError:
+            # Its generation is over: all that was held in it is suspect.
+            return
+        if generation != self._near.generation:
+            return
+        for key, stored in found.items():
+            now = self._near.answering(key, self._clock.now())
+            if now is None:
+                continue
+            self._counters.audits += 1
+            kind = stored if stored == "damaged" else verdict(held[key], stored, now)
+            if kind is not None:
+                self._counters.violations[kind] += 1
+                self._near.doubt(key, "audit")
+                wrong[kind] = str(now.version)
+        if wrong:
+            _log.warning("near cache: an audit found what the store does not have: %s", wrong)
+
+    async def _ask(
+        self,
+        key: SessionKey,
+        held: Header,
+        found: dict[SessionKey, Header | Literal["damaged"] | None],
+    ) -> None:
+        """Note the store's header of a session (None: there is no session), if it answers."""
+        try:
+            span = await self._store.tail(key, 0, Have(held, held.next))
+        except DamagedSessionError:
+            found[key] = "damaged"
+        except MemoryCacheError as error:
+            _log.debug("near cache: not audited (%s)", error)
+        else:
+            found[key] = None if span is None else span.header
 
 
 def _seen(future: asyncio.Future[None]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from memory_cache._assemble import view
+from memory_cache._audit import departure, interruption
 from memory_cache._coherence import Effect, Event, Lease, State, judge, replay, step
 from memory_cache._config import CacheConfig
 from memory_cache._delta import Delta
@@ -21,10 +22,11 @@ from memory_cache._entries import (
     Held,
     Load,
     SealedBlocks,
+    deadline_of,
     page_of,
 )
 from memory_cache._page import Page
-from memory_cache._ports import FOREVER, Have, Span
+from memory_cache._ports import Have, Span
 from memory_cache._ring import Ring
 from memory_cache._stats import Counters
 from memory_cache._types import Header, SessionKey, Tier
@@ -108,6 +110,11 @@ class NearCache:
         entry = self._entry(key)
         return entry is not None and self._live(entry)
 
+    def answering(self, key: SessionKey, now: float) -> Header | None:
+        """Return the header it would answer with at this moment; None: it may not."""
+        entry = self._entry(key)
+        return entry.header if entry is not None and self._answers(entry, now) else None
+
     def newest(self, key: SessionKey) -> int:
         """Return the largest created_at known of the session, in microseconds."""
         entry = self._entry(key)
@@ -115,8 +122,12 @@ class NearCache:
 
     def holds(self, key: SessionKey) -> bool:
         """Whether anything is held of the session, suspect or not."""
+        return self.deadline(key) is not None
+
+    def deadline(self, key: SessionKey) -> float | None:
+        """Return when what is held of the session may have expired; None: nothing is held."""
         entry = self._entry(key)
-        return entry is not None and entry.header is not None
+        return entry.deadline if entry is not None and entry.header is not None else None
 
     # Loading
 
@@ -155,6 +166,8 @@ class NearCache:
         current = load.generation == self.generation and load.serial == entry.serial
         if self._live(entry):
             return None
+        if load.have is not None and (kind := departure(load.have.header, span.header)):
+            self._counters.departures[kind] += 1
         loading = current and entry.state is State.LOADING
         fitting = replay(span.header, entry.kept) if loading else None
         self._install(load, span, sent_at)
@@ -183,7 +196,8 @@ class NearCache:
         self.failed(load)
         key = load.entry.key
         if self._held.get(key) is load.entry and load.entry.state is not State.LIVE:
-            self._drop(key)
+            del self._held[key]
+            self._retire(load.entry)
 
     # The bus
 
@@ -194,13 +208,11 @@ class NearCache:
 
     def lost(self) -> None:
         """Note that the generation ended: everything held is suspect from now on (rule 6)."""
+        self._counters.suspects["lost"] += len(self.hot())
         self.connected = False
         self.generation += 1
         self.lease.end()
         self._retired.clear()
-        self._counters.suspects["lost"] += sum(
-            isinstance(entry, Entry) and entry.state is State.LIVE for entry in self._held.values()
-        )
         self.waiters.wake_all()
 
     def opened(self, key: SessionKey) -> None:
@@ -208,6 +220,7 @@ class NearCache:
         entry = self._entry(key)
         if entry is not None and not self._live(entry):
             self._step(entry, Event.OPENED)
+        self.waiters.opened(key)
 
     def heard(self, key: SessionKey, delta: Delta) -> None:
         """Take in a change that came over the bus (rules 1 and 3)."""
@@ -215,7 +228,8 @@ class NearCache:
         if entry is not None:
             self._live(entry)
             event = judge(entry.header, delta)
-            effect = self._step(entry, event, "gap" if delta.carries else "edited")
+            reason = interruption(entry.header, delta.previous_tag, delta.header)
+            effect = self._step(entry, event, reason)
             if effect is Effect.APPLY:
                 # What comes after a fence that has passed was executed after that was sent.
                 self._apply(entry, delta, self.lease.passed)
@@ -256,7 +270,7 @@ class NearCache:
         for key, since in list(self._retired.items()):
             if since is None:
                 self._retired[key] = now
-            elif now - since >= self._config.unsubscribe_seconds:
+            elif now - since >= self._config.unsubscribe_seconds and not self.waiters.watched(key):
                 del self._retired[key]
                 self._unsubscribe(key)
 
@@ -297,7 +311,10 @@ class NearCache:
 
     def _answers(self, entry: Entry, now: float) -> bool:
         """Whether the near cache may answer from this entry."""
-        if not self._live(entry) or not self.lease.holds(now):
+        if not self._live(entry):
+            return False
+        if not self.lease.holds(now):
+            self._counters.lapses += 1
             return False
         if now >= entry.deadline:
             self._step(entry, Event.DOUBT, "expired")
@@ -351,7 +368,7 @@ class NearCache:
         entry.header, entry.answered = span.header, None
         # Not sent: still what they were when the load was begun, which may not be held any more.
         entry.fields = load.fields if span.fields is None else span.fields
-        entry.deadline = _deadline(sent_at, span.left_ms)
+        entry.deadline = deadline_of(sent_at, span.left_ms)
 
     def _apply(self, entry: Entry, delta: Delta, executed_after: float) -> None:
         assert entry.ring is not None, "a delta applies to a ring"
@@ -360,7 +377,7 @@ class NearCache:
         entry.header, entry.answered = delta.header, None
         if delta.fields is not None:
             entry.fields = delta.fields
-        entry.deadline = _deadline(executed_after, delta.left_ms)
+        entry.deadline = deadline_of(executed_after, delta.left_ms)
         self._counters.deltas += 1
 
     def _weigh(self, entry: Entry) -> None:
@@ -370,11 +387,6 @@ class NearCache:
             self._held[entry.key] = entry
         else:
             self._evicted(entry)
-
-    def _drop(self, key: SessionKey) -> None:
-        entry = self._held.pop(key, None)
-        if isinstance(entry, Entry):
-            self._retire(entry)
 
     def _evicted(self, value: Held) -> None:
         self._counters.evicted += 1
@@ -386,8 +398,3 @@ class NearCache:
         self._step(entry, Event.LOST)
         self._retired[entry.key] = None
         self.waiters.wake(entry.key)
-
-
-def _deadline(executed_after: float, left_ms: int) -> float:
-    """Return a time that the store's own deadline is not before; it counts whole milliseconds."""
-    return float("inf") if left_ms == FOREVER else executed_after + (left_ms - 1) / 1000

@@ -126,10 +126,11 @@ class Rewrite:
     """
     An edit: what the session holds from now on, told as fields of its record.
 
-    ``whole``: everything before is dropped first, whatever it was; else ``gone`` is removed, all
-    that there is from some block on, which only makes sense under a condition. ``pairs`` are
-    written, in no earlier block. The numbers go into the header; ``start``, ``end`` into the
-    outcome.
+    ``whole``: everything before is dropped first, whatever it was; else ``gone`` is removed, which
+    only makes sense under a condition, and ``pairs`` are written. Both are about all blocks from
+    some block on; ``scattered``: about single blocks, and those between them stay. Such an edit is
+    made in one piece, so whoever plans it keeps it small. The numbers go into the header;
+    ``start``, ``end`` into the outcome.
     """
 
     whole: bool
@@ -142,6 +143,7 @@ class Rewrite:
     max_created: int
     start: int
     end: int
+    scattered: bool = False
 
 
 class Store(Protocol):

@@ -55,22 +55,34 @@ class Scribe:
             InvalidInputError: a message is not an object that JSON keeps unchanged.
             TooLargeError: a message is over its limit.
         """
-        times = self._times(newest)
+        times = self.times(newest)
         return (self._write(at, sent, times) for at, sent in enumerate(messages))
 
     def write_contract(
-        self, messages: Sequence[ContractMessage], newest: int, at: int = 0
+        self,
+        messages: Sequence[ContractMessage],
+        newest: int,
+        at: int = 0,
+        times: Iterator[int] | None = None,
     ) -> Iterator[StoredMessage]:
         """
         Yield contract messages in the contract's six-field form, with id and time filled in.
 
-        ``at``: the position of the first, for what an error calls it.
+        ``at``: the position of the first, for what an error calls it. ``times``: those of the
+        change, where its messages are written in several calls.
 
         Raises:
             TooLargeError: a message is over its limit.
         """
-        times = self._times(newest)
-        return (self._write_contract(i, sent, times) for i, sent in enumerate(messages, at))
+        given = times or self.times(newest)
+        return (self._write_contract(i, sent, given) for i, sent in enumerate(messages, at))
+
+    def times(self, newest: int) -> Iterator[int]:
+        """Give each message of one change its own microsecond, none before ``newest``."""
+        time = max(self._now(), newest)
+        while True:
+            yield min(time, _LAST_TIME)
+            time += 1
 
     def _write(self, at: int, sent: Mapping[str, object], times: Iterator[int]) -> StoredMessage:
         field = f"messages[{at}]"
@@ -95,14 +107,15 @@ class Scribe:
         self, at: int, sent: ContractMessage, times: Iterator[int]
     ) -> StoredMessage:
         ours = next(times)
-        created_at = ours if sent.created_at is None else micros(sent.created_at)
-        full = sent._replace(
-            id=self._new_id(created_at) if sent.id is None else sent.id,
-            created_at=iso_time(ours) if sent.created_at is None else sent.created_at,
-        )
+        if sent.created_at is None:
+            created_at, sent = ours, sent._replace(created_at=iso_time(ours))
+        else:
+            created_at = micros(sent.created_at)
+        if sent.id is None:
+            sent = sent._replace(id=self._new_id(created_at))
         tokens = self._count(f"{sent.role}: {sent.content}")
         stored = StoredMessage(
-            contract_view(full), Meta(own_view=True, tokens=tokens, created_at=created_at, id="")
+            contract_view(sent), Meta(own_view=True, tokens=tokens, created_at=created_at, id="")
         )
         return self._checked(f"messages[{at}]", stored)
 
@@ -111,9 +124,9 @@ class Scribe:
             raise TooLargeError(field, f"is over {self._max_bytes} bytes")
         return message
 
-    def _times(self, newest: int) -> Iterator[int]:
-        """Give each message of one change its own microsecond, none before ``newest``."""
-        time = max(self._now(), newest)
-        while True:
-            yield min(time, _LAST_TIME)
-            time += 1
+
+def rendered(some: Sequence[ContractMessage]) -> bytes | None:
+    """Return a block's worth of what was sent as it would be stored; None: ids are missing."""
+    if any(message.id is None or message.created_at is None for message in some):
+        return None
+    return b"\n".join(map(contract_view, some))

@@ -20,6 +20,9 @@ from memory_cache._redis.script import BEYOND, COPY, SIZES, Script
 from memory_cache._types import BLOCK, Header
 
 _SLICE_BYTES: Final = 1024 * 1024
+_WRITTEN_BYTES: Final = 256 * 1024
+"""Written at once: to pack a megabyte would keep the event loop from others, too."""
+
 _SLICE_FIELDS: Final = 2048
 _TURNS: Final = 2
 """Slices on their way at once: the server does them in one go, and is not idle in between."""
@@ -235,7 +238,7 @@ def _cut_pairs(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
     some: list[Pair] = []
     size = 0
     for pair in pairs:
-        if some and (size + len(pair[1]) > _SLICE_BYTES or len(some) >= _SLICE_FIELDS):
+        if some and (size + len(pair[1]) > _WRITTEN_BYTES or len(some) >= _SLICE_FIELDS):
             yield some
             some, size = [], 0
         some.append(pair)

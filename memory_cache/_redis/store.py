@@ -36,7 +36,7 @@ _APPEND_BYTES: Final = 1024 * 1024
 _APPEND_MESSAGES: Final = 2048
 """A larger append is written aside; one of these holds the server for some 8 ms."""
 
-_REWRITE_BYTES: Final = 4 * 1024 * 1024
+_REWRITE_BYTES: Final = 1024 * 1024
 _REWRITE_NAMES: Final = 8192
 """An edit that writes or removes more is written aside; one of these takes some 5 ms."""
 
@@ -98,6 +98,8 @@ class RedisStore:
             raise TooLargeError("messages", _session_limit(self._config))
         written = sum(len(value) for _, value in change.pairs)
         base = "" if change.whole else _base(terms.condition)
+        if change.scattered:
+            base = None  # what is written aside is all from some block on
         if base is not None and (written > _REWRITE_BYTES or len(change.gone) > _REWRITE_NAMES):
             outcome = await self._large(key, fields, terms, lambda: _editing(change, base))
             if outcome is not None:

@@ -256,12 +256,13 @@ async def generations_begin_empty(place: Place) -> None:
 
 
 async def flush_is_noticed(place: Place) -> None:
-    """The first fence after the store lost everything fails, in a new generation too."""
+    """The first fence after the store lost everything ends its generation, in a new one too."""
     async with place.open(_CONFIG) as ports, listening(ports.bus) as ear:
         bus = ports.bus
         await fenced(bus, ear)
         await place.flush()
         await refused(bus.fence("00"), StoreError)
+        await ear.until(lambda: ear.heard[-1] == ("connected", None))
         await fenced(bus, ear)
         bus.drop("for a check")
         await ear.until(lambda: ear.heard[-1] == ("connected", None))

@@ -21,7 +21,11 @@ class ManualClock:
 
     def wall(self) -> int:
         """Return microseconds since the epoch."""
-        return self._began + round(self._now * _MICROSECONDS)
+        return self.wall_at(self._now)
+
+    def wall_at(self, now: float) -> int:
+        """Return what ``wall`` is at the time ``now``."""
+        return self._began + round(now * _MICROSECONDS)
 
     def advance(self, seconds: float) -> None:
         """Let time pass all at once, as a suspended machine does: no timer runs in between."""

@@ -112,6 +112,27 @@ async def edit_of_the_end_may_be_large(place: Place) -> None:
         assert await stored(store, key) == large + messages(430, 500)
 
 
+async def edit_may_leave_blocks_between(place: Place) -> None:
+    """An edit of single blocks leaves those between them, whatever it weighs."""
+    async with place.open(_CONFIG) as ports:
+        key, store = fresh_key(), ports.store
+        kept = messages(0, 300)
+        before = (await store.append(key, kept, None, terms())).header
+        assert before is not None
+        one = [message(number, size=20_000) for number in range(64)]
+        other = [message(number, size=20_000) for number in range(128, 192)]
+        written: list[tuple[str, bytes]] = []
+        for start, some, newest in ((0, one, 0), (128, other, kept[127].meta.created_at)):
+            pairs, _ = layout(start, some, newest)
+            written += pairs
+        after = one + kept[64:128] + other + kept[192:]
+        newest = max(each.meta.created_at for each in after)
+        gone = [f"{kind}{block}" for block in (0, 2) for kind in "btd"]
+        change = edit(after, gone=gone, pairs=written, newest=newest, scattered=True)
+        await store.rewrite(key, change, None, terms(condition=Condition(before.version)))
+        assert await stored(store, key) == after
+
+
 async def blocks_may_be_large(place: Place) -> None:
     """Blocks of megabytes are sealed, read and edited like others."""
     async with place.open(_CONFIG) as ports:
@@ -142,5 +163,6 @@ LARGE_CHECKS: tuple[Check, ...] = (
     large_append_keeps_its_terms,
     edit_may_be_large,
     edit_of_the_end_may_be_large,
+    edit_may_leave_blocks_between,
     blocks_may_be_large,
 )

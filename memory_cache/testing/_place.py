@@ -108,6 +108,7 @@ def edit(
     newest: int,
     first: int = 0,
     drop_all: bool = False,
+    scattered: bool = False,
 ) -> Rewrite:
     """Return an edit after which a session holds ``sent`` in all."""
     return Rewrite(
@@ -121,6 +122,7 @@ def edit(
         max_created=newest,
         start=first,
         end=first + len(sent),
+        scattered=scattered,
     )
 
 

@@ -16,8 +16,8 @@ from memory_cache_server.put_prefix import record_of
 from memory_cache_server.schemas import PutSession
 from memory_cache_server.settings import Settings
 
-_SLICE: Final = 500
-"""Messages in one pickle: some 0.5 ms to read."""
+_SLICE: Final = 100
+"""Messages in one pickle: some 0.1 ms to read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ SMALLEST_BODY: Final = 16 * 1024
 
 _LARGEST_HEAD: Final = 64 * 1024
 
+_LONGEST_REST: Final = 128 * 1024
+"""A longer one would hold up the event loop: its body is parsed whole, beside the worker."""
+
 _PLACES: Final = 8
 """Places at which the messages are looked for: their beginning may stand elsewhere, too."""
 
@@ -90,7 +93,8 @@ class Grown:
 def match(body: bytes, record: PutRecord, seed: int) -> Grown | None:
     """Return the body as a grown one, if its bytes begin as recorded and the rest parses."""
     for known in reversed(record.checkpoints):
-        same = len(body) > known.length and body.startswith(record.head)
+        rest = len(body) - known.length
+        same = 0 < rest <= _LONGEST_REST and body.startswith(record.head)
         if same and _hash(memoryview(body)[: known.length], seed) == known.digest:
             break
     else:

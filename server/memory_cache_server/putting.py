@@ -33,7 +33,7 @@ from memory_cache_server.conditional import change_terms
 from memory_cache_server.contract_input import checked_messages, fields_of
 from memory_cache_server.errors import Problem
 from memory_cache_server.names import session_of
-from memory_cache_server.offload import LONG_BODY, Offload
+from memory_cache_server.offload import GROWING_BODY, LONG_BODY, Offload
 from memory_cache_server.put_parse import (
     Expected,
     ParsedPut,
@@ -106,6 +106,8 @@ class Putting:
             MemoryCacheError: as `Session.put`.
         """
         raw = await inputs.read(request, self._settings.max_body_bytes)
+        if len(raw) >= GROWING_BODY:
+            self._offload.start()
         expected: Expected | None = None
         session_id = request.path_params["session_id"]
         plain = not any(name in request.headers for name in _CONDITIONS)

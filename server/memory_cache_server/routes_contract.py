@@ -115,7 +115,7 @@ async def get_session(request: Request) -> Response:
     page = await find_page(services.cache, session, reading, read)
     if page.version is None:
         raise not_found(session.key.session_id)
-    headers = read_headers(reading, page, page.version)
+    headers = read_headers(reading, page.tier, page.version)
     if reading.knows(page.version):
         return not_modified(headers)
     return bytes_response(session_document(page, session.key, window, no_data={}), headers)

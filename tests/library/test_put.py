@@ -2,6 +2,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import orjson
 import pytest
@@ -9,12 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from library.helpers import heat, said, several, walk
-from memory_cache import CacheConfig, ContractMessage, Page, Session, SessionCache, open_cache
+from memory_cache import (
+    CacheConfig,
+    ContractMessage,
+    Page,
+    Session,
+    SessionCache,
+    SessionKey,
+    open_cache,
+)
+from memory_cache._blocks import digest
+from memory_cache._ports import Outcome, Rewrite
+from memory_cache._redis.store import RedisStore
+from memory_cache._types import BLOCK
 from support.valkey import ValkeyServer
 
 FIELDS = ("role", "content", "id", "created_at", "persisted_at", "discrete_memory_extracted")
 
-lengths = st.sampled_from([0, 1, 2, 3, 63, 64, 65, 128, 129, 200])
+lengths = st.sampled_from([0, 1, 2, 3, 63, 64, 65, 128, 129, 200, 330])
 
 
 def contract(views: bytes) -> list[ContractMessage]:
@@ -117,9 +130,26 @@ async def put_and_check(client: Client, fields: dict[str, object]) -> Page:
     kept = unchanged(before, sent)
     assert orjson.loads(echo.view_json)[:kept] == before[:kept]
     await assert_order(session, whole)
+    await assert_blocks(session, whole)
     assert await walk(session, 100) == whole.messages
     assert [message async for message in session] == whole.messages
     return whole
+
+
+async def assert_blocks(session: Session, whole: Page) -> None:
+    """Each sealed block knows the largest created_at before it, and is what its digest says."""
+    assert whole.header is not None
+    numbers = range(whole.first // BLOCK, whole.next // BLOCK)
+    store = session._writer.store  # noqa: SLF001  # what is kept beside messages, no page shows
+    blocks = await store.blocks(session.key, numbers, whole.header)
+    assert blocks is not None
+    newest = blocks[numbers[0]].max_before if numbers else 0
+    for number in numbers:
+        assert blocks[number].max_before == newest
+        assert blocks[number].digest in {b"", digest(blocks[number].bodies)}
+        metas = [message.meta for message in blocks[number].messages()]
+        assert bool(blocks[number].digest) == all(meta.own_view for meta in metas)
+        newest = max(newest, *(meta.created_at for meta in metas))
 
 
 async def assert_order(session: Session, whole: Page) -> None:
@@ -226,6 +256,49 @@ async def test_view_brought_back_keeps_the_message(chat: Session) -> None:
     assert (await chat.transcript()).messages[:150] == messages
     await chat.put([*sent[:80], sent[80]._replace(content="x"), *sent[81:]], {})
     assert (await chat.transcript()).messages[:80] == messages[:80]
+
+
+async def test_edit_leaves_equal_blocks_alone(
+    chat: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit of early messages rewrites their blocks and the last one, and no block between."""
+    edits: list[Rewrite] = []
+    rewrite = RedisStore.rewrite
+
+    async def watched(self: RedisStore, key: SessionKey, change: Rewrite, *rest: Any) -> Outcome:  # noqa: ANN401  # handed on
+        edits.append(change)
+        return await rewrite(self, key, change, *rest)
+
+    monkeypatch.setattr(RedisStore, "rewrite", watched)
+    times = [f"2026-01-01T00:{at // 60:02}:{at % 60:02}Z" for at in range(710)]
+    sent = [ContractMessage("user", f"message {at}", f"id{at}", times[at]) for at in range(710)]
+    ours = {"role": "user", "content": "of the library", "x": 1, "created_at": times[0]}
+    await chat.append([ours] * 3)
+    sent[:0] = contract((await chat.transcript()).view_json)
+    await chat.put(sent[:650], {})
+    sent[70] = sent[70]._replace(content="another")
+    sent[75] = sent[75]._replace(id=None)
+    sent[300] = sent[300]._replace(content="another, too", extracted="t")
+    change, echo = await chat.put(sent, {})
+    assert (change.start, change.end) == (70, 713)
+    assert {name for name, _ in edits.pop().pairs} & {f"b{n}" for n in range(11)} == {
+        "b1",
+        "b4",
+        "b10",
+    }
+    held = await chat.transcript()
+    assert held.view_json == echo.view_json
+    assert contract(held.view_json) == [*sent[:75], sent[75]._replace(id="id72"), *sent[76:]]
+    assert_numbers(held)
+    await assert_order(chat, held)
+    await assert_blocks(chat, held)
+    # What is behind it knows the largest time before it, so one that grows rewrites all of it.
+    later = sent[70]._replace(created_at=times[-1])
+    await chat.put([*sent[:70], later, *sent[71:]], {})
+    assert {f"b{n}" for n in range(1, 10)} <= {name for name, _ in edits.pop().pairs}
+    held = await chat.transcript()
+    await assert_order(chat, held)
+    await assert_blocks(chat, held)
 
 
 async def test_put_over_hot_session_is_seen(chat: Session, other_cache: SessionCache) -> None:

@@ -5,8 +5,11 @@ Random turns of a conversation, written as clients write: compact or spaced, wit
 and after the messages, cut, edited, doubled, with ids left out, with another writer in between.
 """
 
+import asyncio
 import json
+import os
 import random
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import httpx
@@ -231,20 +234,36 @@ async def test_long_bodies_are_parsed_beside(
         return parsed
 
     monkeypatch.setattr(Offload, "run", watched)
+    messages: list[dict[str, Any]] = []
     async with serving(valkey_url) as client:
-        for turn in range(400):
-            messages = [
-                {"role": "user", "content": f"{turn} {at} " + "x" * 500, "id": f"{turn}/{at}"}
+        # The second one begins as the first: the rest alone is too long for the event loop.
+        for _ in range(2):
+            messages += [
+                {"role": "user", "content": f"{at} " + "x" * 500, "id": f"{len(messages)}/{at}"}
                 for at in range(700)
             ]
-            body = json.dumps({"messages": messages}).encode()
-            answer = await put(client, body)
+            answer = await put(client, json.dumps({"messages": messages}).encode())
             assert [m["id"] for m in answer.json()["messages"]] == [m["id"] for m in messages]
-            if answers[-1]:
-                break
+        body = json.dumps({"messages": messages}).encode()
         messages[600]["content"] = " "
         answer = await put(client, json.dumps({"messages": messages}).encode())
         assert (answer.status_code, answer.json()["applied"]) == (400, "no")
         answer = await put(client, body[:-1])
         assert answer.status_code == 422
-    assert answers[-3:] == [True] * 3
+    assert answers == [True] * 4
+
+
+async def test_process_beside_is_lost(valkey_url: str) -> None:
+    """A long body is taken also where the process beside the worker ends under it."""
+    messages = [
+        {"role": "user", "content": f"{at} " + "x" * 500, "id": str(at)} for at in range(700)
+    ]
+    async with serving(valkey_url) as client:
+        for turn in range(3):
+            messages[0]["content"] = str(turn)
+            offload = client._transport.app.state.services.putting._offload  # type: ignore[attr-defined]  # noqa: SLF001
+            offload.start()
+            with pytest.raises(BrokenProcessPool):
+                await asyncio.wrap_future(offload._pool.submit(os._exit, 1))  # noqa: SLF001
+            answer = await put(client, json.dumps({"messages": messages}).encode())
+            assert [m["id"] for m in answer.json()["messages"]] == [m["id"] for m in messages]
