@@ -238,7 +238,7 @@ class NearCache:
                 entry.kept.append(delta)
                 if len(entry.kept) > _MOST_KEPT:
                     self._step(entry, Event.DOUBT, "overflow")
-        self.waiters.wake(key, delta.header.num)
+        self.waiters.wake(key, delta.header)
 
     def doubt(self, key: SessionKey, reason: str) -> None:
         """Note that what is held of a session may be behind."""
@@ -263,7 +263,7 @@ class NearCache:
             delta.header.tag == after.tag for delta in entry.kept
         ):
             return None
-        return self.waiters.wait(key, after.num)
+        return self.waiters.wait(key, after.version)
 
     def unsubscribe_retired(self, now: float) -> None:
         """Close the channels of sessions that were evicted a while ago and did not return."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from memory_cache._types import SessionKey
+from memory_cache._types import Header, SessionKey, Version
 
 
 class Watch:
@@ -62,11 +62,11 @@ class Watch:
 
 
 class Waiters:
-    """Futures by session and version number, each forgotten when it is done; and watches."""
+    """Futures by session and version, each forgotten when it is done; and watches."""
 
     def __init__(self) -> None:
         """Nobody waits."""
-        self._waiting: dict[SessionKey, list[tuple[int, asyncio.Future[None]]]] = {}
+        self._waiting: dict[SessionKey, list[tuple[Version, asyncio.Future[None]]]] = {}
         self._watches: dict[SessionKey, dict[Watch, None]] = {}
         self._closed = False
 
@@ -74,20 +74,21 @@ class Waiters:
         """How many wait."""
         return sum(map(len, self._waiting.values()))
 
-    def wait(self, key: SessionKey, num: int) -> asyncio.Future[None]:
+    def wait(self, key: SessionKey, version: Version) -> asyncio.Future[None]:
         """Return what is done when this version, or the end of all waiting, is told of."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, []).append((num, future))
+        self._waiting.setdefault(key, []).append((version, future))
         future.add_done_callback(lambda _: self._settled(key))
         return future
 
-    def wake(self, key: SessionKey, num: int | None = None) -> None:
-        """Wake those who wait for a version up to ``num`` (None: all of the session's)."""
+    def wake(self, key: SessionKey, header: Header | None = None) -> None:
+        """Wake those who wait for this state or an ancestor (None: all of the session's)."""
         for wanted, future in self._waiting.get(key, ()):
-            if not future.done() and (num is None or wanted <= num):
+            # Not by number: after a failover another change may have the same one.
+            if not future.done() and (header is None or header.holds(wanted)):
                 future.set_result(None)
         for watch in self._watches.get(key, ()):
-            watch.tell(heard=num is not None)
+            watch.tell(heard=header is not None)
 
     def wake_all(self) -> None:
         """Wake everybody: the generation ended, and no channel is open."""

@@ -253,3 +253,19 @@ async def test_doubt_ends_the_wait_of_a_load() -> None:
     assert future is not None
     near.cache.doubt(KEY, "late")
     assert future.done()
+
+
+async def test_own_write_is_not_taken_for_a_lost_one() -> None:
+    """After a failover a lost change of the same number does not stand in for ours."""
+    near = Near()
+    near.load(1)
+    reigns = (*header(1).eras, ("another", 2))
+    ours = header(2, next_=2)._replace(tag="ours", eras=reigns)
+    future = near.cache.passed(KEY, ours)
+    assert future is not None
+    near.hear(append(2))
+    await asyncio.sleep(0)
+    assert not future.done()
+    near.cache.doubt(KEY, "late")
+    await asyncio.wait_for(future, 1)
+    assert near.seen() is None
