@@ -115,8 +115,8 @@ def judge(held: Header | None, delta: Heard) -> Event:
     after = delta.header
     if held is None or after.inc != held.inc:
         return Event.GAP
-    if (after.num, after.tag) == (held.num, held.tag):
-        return Event.KNOWN
+    if after.num <= held.num and held.holds(after.version):
+        return Event.KNOWN  # the snapshot may have overtaken what it includes
     if after.num == held.num + 1 and delta.previous_tag == held.tag and delta.carries:
         return Event.NEXT
     return Event.GAP

@@ -194,10 +194,13 @@ class NearCache:
     def gone(self, load: Load) -> None:
         """Note that the store has no such session: nothing is held of it (rule 8)."""
         self.failed(load)
-        key = load.entry.key
-        if self._held.get(key) is load.entry and load.entry.state is not State.LIVE:
-            del self._held[key]
-            self._retire(load.entry)
+        entry = load.entry
+        if self._held.get(entry.key) is entry and entry.state is State.LIVE:
+            # Made since, or taken away by hand, of which no message tells.
+            self._step(entry, Event.DOUBT, "gone")
+        elif self._held.get(entry.key) is entry:
+            del self._held[entry.key]
+            self._retire(entry)
 
     # The bus
 
@@ -278,11 +281,8 @@ class NearCache:
 
     def hot(self) -> list[tuple[SessionKey, Header]]:
         """Return the sessions it would answer for, and their headers."""
-        return [
-            (entry.key, entry.header)
-            for entry in self._held.values()
-            if isinstance(entry, Entry) and self._live(entry) and entry.header
-        ]
+        entries = (value for value in self._held.values() if isinstance(value, Entry))
+        return [(one.key, one.header) for one in entries if self._live(one) and one.header]
 
     @property
     def sessions_held(self) -> int:

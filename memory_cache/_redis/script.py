@@ -14,16 +14,19 @@ class Script:
     sha: str
 
 
-def _load(*names: str) -> Script:
+def _load(*names: str, flags: str = "") -> Script:
     folder = files("memory_cache._redis") / "scripts"
     text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
+    if flags:
+        text = text.replace("#!lua", f"#!lua flags={flags}", 1)
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(text, sha)
 
 
 APPEND: Final = _load("change", "append")
 REWRITE: Final = _load("change", "rewrite")
-DELETE: Final = _load("change", "delete")
+# A full store must let go of what it has.
+DELETE: Final = _load("change", "delete", flags="allow-oom")
 READ: Final = _load("read")
 ASK: Final = _load("change", "ask")
 BEYOND: Final = _load("change", "beyond")

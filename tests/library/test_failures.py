@@ -215,13 +215,15 @@ async def test_full_store(server: ValkeyServer, impatient: SessionCache) -> None
     chat = impatient.session("chat")
     await chat.append(several(0, 3))
     with server.admin as client:
-        client.config_set("maxmemory", "1mb")
-        error = await fails(lambda: chat.append([said(3, pad="x" * 500_000)] * 2))
+        client.config_set("maxmemory", "1")
+        error = await fails(lambda: chat.append(said(3)))
         assert error.applied == "no"
         await check(chat, several(0, 3))
+        assert (await chat.delete()).existed
+        assert not (await chat.recent(1)).exists
         client.config_set("maxmemory", "0")
     await chat.append(said(3))
-    await check(chat, several(0, 4))
+    await check(chat, [said(3)])
 
 
 async def test_no_server(server: ValkeyServer) -> None:

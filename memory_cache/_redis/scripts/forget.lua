@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Removes a stale entry of the index, if nobody has touched it since it was seen.
 -- KEYS  1 sorted set   ARGV  1 member   2 score as it was seen
 
