@@ -77,7 +77,7 @@ def test_verdicts(kind: str | None, found: Header | None, now: Header) -> None:
         ("gap", "t6", header(7)),
         ("fork", OTHER, header(6)),
         ("fork", "t4", header(5)._replace(tag=OTHER)),
-        ("rollback", "t3", header(4)),
+        ("rollback", "t3", header(4)._replace(tag=OTHER, eras=(("other", 0),))),
         ("incarnation", "-", header(1, inc="other")),
     ],
 )

@@ -1,0 +1,39 @@
+"""What no page shows: blocks as the store has them, and the edits that it gets."""
+
+from typing import Any
+
+import pytest
+
+from memory_cache import Page, Session, SessionKey
+from memory_cache._blocks import digest
+from memory_cache._ports import Outcome, Rewrite
+from memory_cache._redis.store import RedisStore
+from memory_cache._types import BLOCK
+
+
+async def assert_blocks(session: Session, whole: Page) -> None:
+    """Each sealed block knows the largest created_at before it, and is what its digest says."""
+    assert whole.header is not None
+    numbers = range(whole.first // BLOCK, whole.next // BLOCK)
+    blocks = await session._writer.store.blocks(session.key, numbers, whole.header)
+    assert blocks is not None
+    newest = blocks[numbers[0]].max_before if numbers else 0
+    for number in numbers:
+        assert blocks[number].max_before == newest
+        assert blocks[number].digest in {b"", digest(blocks[number].bodies)}
+        metas = [message.meta for message in blocks[number].messages()]
+        assert bool(blocks[number].digest) == all(meta.own_view for meta in metas)
+        newest = max(newest, *(meta.created_at for meta in metas))
+
+
+def edits_of_stores(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """The names of the fields that each edit writes, from now on; the store goes on as ever."""
+    edits: list[set[str]] = []
+    rewrite = RedisStore.rewrite
+
+    async def noted(self: RedisStore, key: SessionKey, change: Rewrite, *rest: Any) -> Outcome:  # noqa: ANN401  # handed on
+        edits.append({name for name, _ in change.pairs})
+        return await rewrite(self, key, change, *rest)
+
+    monkeypatch.setattr(RedisStore, "rewrite", noted)
+    return edits
