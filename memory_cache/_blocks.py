@@ -3,8 +3,9 @@ Blocks: which messages share one, and what is kept for it.
 
 Block n covers seqs [64n, 64n+64). Its bodies are canonical messages joined by newlines
 (canonical JSON holds no raw newline). Its sidecar is a line with the largest created_at of
-all messages before the block, then one line per message. A block whose first messages were
-dropped (``first`` moved into it) holds only what is left.
+all messages before the block, then one line per message, whose time counts from that: half of
+what is kept beside a message was its time. A block whose first messages were dropped (``first``
+moved into it) holds only what is left.
 """
 
 import hashlib
@@ -62,11 +63,11 @@ class Block:
         Raises:
             DamagedSessionError: bodies and sidecar do not match.
         """
-        bodies = self.bodies.split(b"\n")
+        bodies, since = self.bodies.split(b"\n"), self.max_before
         lines = self.sidecar.split(b"\n")[1:]
         try:
             return [
-                StoredMessage(body, Meta.parse(line))
+                StoredMessage(body, Meta.parse(line, since))
                 for body, line in zip(bodies, lines, strict=True)
             ]
         except ValueError as error:
@@ -107,7 +108,7 @@ def layouts(start: int, messages: Sequence[StoredMessage], max_before: int) -> I
     for block, at, to in runs(start, messages):
         run = messages[at:to]
         bodies = b"\n".join(message.body for message in run)
-        lines = [str(max_before), *(message.meta.line() for message in run)]
+        lines = [str(max_before), *(message.meta.line(max_before) for message in run)]
         pairs = [(f"t{block}", "\n".join(lines).encode())]
         if start + to == (block + 1) * BLOCK:
             pairs.append((f"b{block}", bodies))

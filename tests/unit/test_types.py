@@ -50,10 +50,11 @@ def test_header_garbage(line: bytes) -> None:
         Header.parse(line)
 
 
-@given(metas)
-def test_meta_round_trip(meta: Meta) -> None:
-    """What stands beside a message is read back from its line."""
+@given(metas, st.integers(0, 10**18))
+def test_meta_round_trip(meta: Meta, since: int) -> None:
+    """What stands beside a message is read back from its line, from wherever its time counts."""
     assert Meta.parse(meta.line().encode()) == meta
+    assert Meta.parse(meta.line(since).encode(), since) == meta
 
 
 @pytest.mark.parametrize("line", [b"", b"v", b"v1", b"v1 2 3", b"s1 2", b"x1 2", b"vx 2", b"\xff"])

@@ -13,6 +13,7 @@ if h.size > tonumber(ARGV[11]) then
   return answer('full')
 end
 
+local EXACT = 2 ^ 53
 local lines, bodies, pairs_, gone = {}, {}, {}, {}
 for i = 1, count do
   lines[i], bodies[i] = ARGV[19 + i], ARGV[19 + count + i]
@@ -51,7 +52,16 @@ while at < h.next do
   if not side then
     return redis.error_reply('MC_DAMAGED sidecar')
   end
-  side = side .. '\n' .. table.concat(lines, '\n', at - from + 1, stop - from)
+  -- Times of a block count from the largest before it, which is its first line.
+  local since, kept = tonumber(string.match(side, '^%d+')), {side}
+  for seq = at, stop - 1 do
+    local head, moment, id = string.match(lines[seq - from + 1], '^(%a%d+) (%-?%d+)(.*)$')
+    local time = tonumber(moment)
+    local short = math.max(time, since) < EXACT and text(time - since) or '=' .. moment
+    kept[#kept + 1] = head .. ' ' .. short .. id
+    h.newest = math.max(h.newest, time)
+  end
+  side = table.concat(kept, '\n')
   put('t' .. block, side)
   if stop == (block + 1) * BLOCK and not loose(begin, stop, at) then
     local parts, fields = {}, {}
@@ -79,9 +89,6 @@ while at < h.next do
     for seq = at, stop - 1 do
       put('m' .. seq, bodies[seq - from + 1])
     end
-  end
-  for seq = at, stop - 1 do
-    h.newest = math.max(h.newest, tonumber(string.match(lines[seq - from + 1], '^%a%d+ (%-?%d+)')))
   end
   at = stop
 end
