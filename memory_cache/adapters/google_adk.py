@@ -1,0 +1,222 @@
+"""
+A session service of Google's Agent Development Kit.
+
+    async with open_cache("redis://localhost:6379") as cache:
+        service = MemoryCacheSessionService(cache)
+        runner = Runner(agent=agent, app_name="app", session_service=service)
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Self
+from weakref import WeakValueDictionary
+
+from google.adk.errors.already_exists_error import AlreadyExistsError
+from google.adk.events import Event
+from google.adk.platform import time as adk_time
+from google.adk.platform import uuid as adk_uuid
+from google.adk.sessions import BaseSessionService, Session, State
+from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
+from pydantic_core import to_jsonable_python
+
+import memory_cache as mc
+from memory_cache.adapters._adk_log import (
+    append,
+    checkpoint,
+    crosses,
+    fields_of,
+    load,
+    mark,
+    own,
+    seen_of,
+)
+from memory_cache.adapters._source import CacheSource, every_session
+
+_ALL: Final = GetSessionConfig()
+_NO_EVENTS: Final = GetSessionConfig(num_recent_events=0)
+_AT_ONCE: Final = 128
+
+
+class MemoryCacheSessionService(BaseSessionService):
+    """
+    Sessions of ADK: the app's name is the namespace, user and session ids are ADK's.
+
+    A method raises what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not
+    answer, ``InvalidInputError`` for what JSON does not keep unchanged or a name that is refused.
+    """
+
+    def __init__(
+        self,
+        cache: mc.SessionCache | str,
+        *,
+        config: mc.CacheConfig | None = None,
+        ttl_seconds: int | None = None,
+        refuse_stale: bool = True,
+        state_namespace: str = "adk-state",
+    ) -> None:
+        """
+        Serve the sessions of a cache; nothing is sent.
+
+        ``cache``: one that is shared; or a URL, and it has one of its own, made by ``config``.
+        ``ttl_seconds``: what is written lives that long. ``refuse_stale``: an append to a
+        ``Session`` that is behind raises ``StaleSessionError``; else it is added at the end.
+        ``state_namespace``: where the state of apps and users is kept; no app may be named so.
+        """
+        self._source = CacheSource(cache, config)
+        self._ttl_seconds = ttl_seconds
+        self._refuse_stale = refuse_stale
+        self._state_namespace = state_namespace
+        self._locks = WeakValueDictionary[mc.SessionKey, asyncio.Lock]()
+
+    @classmethod
+    def from_url(cls, url: str, *, config: mc.CacheConfig | None = None) -> Self:
+        """Return a service with a cache of its own, opened at first use; it is to be closed."""
+        return cls(url, config=config)
+
+    async def close(self) -> None:
+        """Close a cache of our own; one that was passed in goes on."""
+        await self._source.aclose()
+
+    async def create_session(
+        self,
+        *,
+        app_name: str,
+        user_id: str,
+        state: dict[str, Any] | None = None,
+        session_id: str | None = None,
+    ) -> Session:
+        """Make a session; ``AlreadyExistsError`` if there is one of this id."""
+        name = (session_id or "").strip() or adk_uuid.new_uuid()
+        chat = await self._chat(app_name, user_id, name)
+        given = to_jsonable_python(state or {})
+        now = adk_time.get_time()
+        try:
+            change = await chat.replace(
+                [],
+                {**fields_of(own(given), 0), "created": now},
+                if_version=mc.ABSENT,
+                ttl_seconds=self._ttl_seconds,
+            )
+        except mc.VersionMismatchError:
+            raise AlreadyExistsError(f"Session with id {name} already exists.") from None
+        await self._share(app_name, user_id, given)
+        merged = own(given) | await self._shared(app_name, user_id)
+        made = Session(app_name=app_name, user_id=user_id, id=name, state=merged)
+        made.last_update_time = now
+        return mark(made, change.version, change.next)
+
+    async def get_session(
+        self,
+        *,
+        app_name: str,
+        user_id: str,
+        session_id: str,
+        config: GetSessionConfig | None = None,
+    ) -> Session | None:
+        """Return a session with the events asked for; None if there is no such session."""
+        chat = await self._chat(app_name, user_id, session_id.strip())
+        loading = load(chat, app_name, user_id, config or _ALL)
+        found: tuple[Session | None, dict[str, Any]] = await asyncio.gather(
+            loading, self._shared(app_name, user_id)
+        )
+        session, shared = found
+        if session is None:
+            return None
+        session.state |= shared
+        return session
+
+    async def list_sessions(
+        self, *, app_name: str, user_id: str | None = None
+    ) -> ListSessionsResponse:
+        """Return the sessions without their events, the one updated last at the end."""
+        keys = await every_session(await self._source.get(), app_name, user_id)
+        found: list[Session] = []
+        for at in range(0, len(keys), _AT_ONCE):
+            some = (self._listed(key) for key in keys[at : at + _AT_ONCE])
+            found.extend(each for each in await asyncio.gather(*some) if each is not None)
+        found.sort(key=lambda each: (each.last_update_time, each.user_id, each.id))
+        return ListSessionsResponse(sessions=found)
+
+    async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
+        """Delete a session, its events and its own state; those of the app and user stay."""
+        await (await self._chat(app_name, user_id, session_id.strip())).delete()
+
+    async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
+        """Return what the sessions of a user share, without the ``user:`` prefix."""
+        page = await (await self._holder(f"user:{app_name}", user_id)).recent(
+            0, consistency=mc.NEWEST
+        )
+        return {name: value for name, (value,) in page.fields.items()}
+
+    async def append_event(self, session: Session, event: Event) -> Event:
+        """
+        Add an event at the end; delivered again within ten minutes, it is not added again.
+
+        The event and the session's state are one change; the app's and the user's state follow.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            StaleSessionError: others have added events since ``session`` was read.
+        """
+        if event.partial:
+            return event
+        chat = await self._chat(session.app_name, session.user_id, session.id)
+        # Of one process one at a time: else many would try again whenever one of them is through.
+        async with self._locks.setdefault(chat.key, asyncio.Lock()):
+            return await self._append(chat, session, event)
+
+    async def _append(self, chat: mc.Session, session: Session, event: Event) -> Event:
+        body = event.model_dump(mode="json", by_alias=True, exclude_none=True)
+        delta = body["actions"]["stateDelta"]
+        delta = {k: v for k, v in delta.items() if not k.startswith(State.TEMP_PREFIX)}
+        body["actions"]["stateDelta"] = delta
+        seen = seen_of(session)
+        change = await append(chat, body, seen, self._ttl_seconds, refuse_stale=self._refuse_stale)
+        if change.replayed and (seen is None or seen.end != change.start):
+            return event  # not the second try of an append whose answer was lost
+        await super().append_event(session, event)
+        session.last_update_time = event.timestamp
+        mark(session, change.version, change.end)
+        await self._share(session.app_name, session.user_id, delta)
+        if crosses(change):
+            await checkpoint(chat)
+        return event
+
+    async def _listed(self, key: mc.SessionKey) -> Session | None:
+        namespace, user_id, session_id = key
+        return await self.get_session(
+            app_name=namespace, user_id=user_id, session_id=session_id, config=_NO_EVENTS
+        )
+
+    async def _chat(self, app_name: str, user_id: str, session_id: str) -> mc.Session:
+        if app_name == self._state_namespace:
+            raise mc.InvalidNameError("app_name", "is where the state is kept")
+        cache = await self._source.get()
+        return cache.session(session_id, namespace=app_name, user_id=user_id)
+
+    async def _holder(self, name: str, user_id: str) -> mc.Session:
+        cache = await self._source.get()
+        return cache.session(name, namespace=self._state_namespace, user_id=user_id)
+
+    async def _share(self, app_name: str, user_id: str, state: Mapping[str, Any]) -> None:
+        """Change the state of the app and of the user. In a list, for a field cannot be null."""
+        for prefix, name, user in (
+            (State.APP_PREFIX, f"app:{app_name}", ""),
+            (State.USER_PREFIX, f"user:{app_name}", user_id),
+        ):
+            given = {k.removeprefix(prefix): [v] for k, v in state.items() if k.startswith(prefix)}
+            if given:
+                holder = await self._holder(name, user)
+                await holder.set_fields(given, ttl_seconds=self._ttl_seconds or mc.UNCHANGED)
+
+    async def _shared(self, app_name: str, user_id: str) -> dict[str, Any]:
+        """Return the state of the app and of the user, under their prefixes."""
+        holder = await self._holder(f"app:{app_name}", "")
+        app, user = await asyncio.gather(
+            holder.recent(0, consistency=mc.NEWEST),
+            self.get_user_state(app_name=app_name, user_id=user_id),
+        )
+        return {
+            **{State.APP_PREFIX + name: value for name, (value,) in app.fields.items()},
+            **{State.USER_PREFIX + name: value for name, value in user.items()},
+        }

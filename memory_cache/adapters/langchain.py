@@ -1,0 +1,91 @@
+"""
+A chat message history of LangChain: a way over for programs that have one.
+
+    async with open_cache("redis://localhost:6379") as cache:
+        chain = RunnableWithMessageHistory(
+            runnable, lambda session_id: MemoryCacheChatMessageHistory(session_id, cache)
+        )
+        await chain.ainvoke(turn, config={"configurable": {"session_id": "chat-1"}})
+
+LangChain has deprecated ``BaseChatMessageHistory``; new programs want something else.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
+
+from memory_cache import SessionCache
+
+T = TypeVar("T")
+
+
+class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
+    """
+    One conversation: every message is one message of a session, as ``message_to_dict`` gives it.
+
+    Use the methods that are awaited. The others wait for them in another thread than the event
+    loop's, which must be given; elsewhere they raise ``RuntimeError``. All raise what
+    ``memory_cache.Session`` raises: ``StoreError`` where Redis does not answer,
+    ``InvalidInputError`` for what JSON does not keep unchanged.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        cache: SessionCache,
+        *,
+        namespace: str | None = None,
+        user_id: str | None = None,
+        ttl_seconds: int | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """
+        Name a conversation; nothing is sent.
+
+        ``ttl_seconds``: it lives that long after each message. ``loop``: the event loop on which
+        ``cache`` was opened, for those who call from other threads.
+        """
+        super().__init__()
+        self._session = cache.session(session_id, namespace=namespace, user_id=user_id)
+        self._ttl_seconds = ttl_seconds
+        self._loop = loop
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """Return all messages, oldest first."""
+        return messages_from_dict((await self._session.transcript()).messages)
+
+    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Add messages at the end, all or none."""
+        if messages:
+            sent = [message_to_dict(message) for message in messages]
+            await self._session.append(sent, ttl_seconds=self._ttl_seconds)
+
+    async def aclear(self) -> None:
+        """Delete the session."""
+        await self._session.delete()
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # theirs says attribute or property
+        """As ``aget_messages``, for other threads."""
+        return self._waited(self.aget_messages())
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """As ``aadd_messages``, for other threads."""
+        self._waited(self.aadd_messages(messages))
+
+    def clear(self) -> None:
+        """As ``aclear``, for other threads."""
+        self._waited(self.aclear())
+
+    def _waited(self, call: Coroutine[Any, Any, T]) -> T:
+        try:
+            here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if self._loop is None or here is not None:
+            call.close()
+            raise RuntimeError("use the awaited method, or give the loop and call from a thread")
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()

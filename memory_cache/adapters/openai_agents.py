@@ -1,0 +1,117 @@
+"""
+A ``Session`` of the OpenAI Agents SDK.
+
+    async with open_cache("redis://localhost:6379") as cache:
+        session = MemoryCacheSession("chat-1", cache)
+        await Runner.run(agent, "Hello", session=session)
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self, cast
+
+from agents import TResponseInputItem
+from agents.memory import SessionSettings
+
+from memory_cache import NEWEST, CacheConfig, Consistency, Session, SessionCache
+from memory_cache.adapters._source import CacheSource
+
+
+class MemoryCacheSession:
+    """
+    One conversation: every item is one message of a session, kept as the SDK sends it.
+
+    A method raises what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not
+    answer, ``InvalidInputError`` for an item that JSON does not keep unchanged.
+    """
+
+    session_settings: SessionSettings | None
+
+    def __init__(
+        self,
+        session_id: str,
+        cache: SessionCache | str,
+        *,
+        config: CacheConfig | None = None,
+        namespace: str | None = None,
+        user_id: str | None = None,
+        ttl_seconds: int | None = None,
+        consistency: Consistency = NEWEST,
+        session_settings: SessionSettings | None = None,
+    ) -> None:
+        """
+        Name a conversation; nothing is sent.
+
+        ``cache``: one that is shared; or a URL, and it has one of its own, made by ``config``.
+        ``ttl_seconds``: it lives that long after each ``add_items``. ``consistency``: of reads
+        with a limit; ``BOUNDED`` is faster and may miss what another worker has just added.
+        """
+        self.session_id = session_id
+        self.session_settings = session_settings or SessionSettings()
+        self._source = CacheSource(cache, config)
+        self._scope = {"namespace": namespace, "user_id": user_id}
+        self._ttl_seconds = ttl_seconds
+        self._consistency = consistency
+
+    @classmethod
+    def from_url(
+        cls,
+        session_id: str,
+        *,
+        url: str = "redis://localhost:6379",
+        config: CacheConfig | None = None,
+        namespace: str | None = None,
+        user_id: str | None = None,
+        ttl_seconds: int | None = None,
+        session_settings: SessionSettings | None = None,
+    ) -> Self:
+        """Return one with a cache of its own, opened at first use; it is to be closed."""
+        return cls(
+            session_id,
+            url,
+            config=config,
+            namespace=namespace,
+            user_id=user_id,
+            ttl_seconds=ttl_seconds,
+            session_settings=session_settings,
+        )
+
+    async def close(self) -> None:
+        """Close what ``from_url`` opened; a cache that was passed in goes on."""
+        await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the latest ``limit`` items, oldest first; with no limit anywhere, all."""
+        if limit is None and self.session_settings is not None:
+            limit = self.session_settings.limit
+        if limit is not None and limit <= 0:
+            return []
+        session = await self._session()
+        if limit is None:
+            page = await session.transcript()
+        else:
+            page = await session.recent(limit, consistency=self._consistency)
+        return cast("list[TResponseInputItem]", page.messages)
+
+    async def add_items(self, items: Sequence[TResponseInputItem]) -> None:
+        """Add items at the end, all or none; no items, nothing is done."""
+        if items:
+            messages = cast("list[dict[str, Any]]", items)
+            await (await self._session()).append(messages, ttl_seconds=self._ttl_seconds)
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Remove the newest item and return it; of two who pop at once, each gets another."""
+        return cast("TResponseInputItem | None", await (await self._session()).pop())
+
+    async def clear_session(self) -> None:
+        """Delete the session."""
+        await (await self._session()).delete()
+
+    async def _session(self) -> Session:
+        cache = await self._source.get()
+        return cache.session(self.session_id, **self._scope)
