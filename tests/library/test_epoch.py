@@ -69,10 +69,10 @@ async def test_a_server_promoted_again_is_used_again() -> None:
             chat = cache.session("s")
             await chat.append([SAID] * 200)
             await chat.transcript()
-            server.admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+            server.admin.replicaof("127.0.0.1", "1")
             with pytest.raises(StoreError):
                 await chat.append(SAID)
-            server.admin.execute_command("REPLICAOF", "NO", "ONE")
+            server.admin.replicaof("NO", "ONE")
             async with asyncio.timeout(WAIT_SECONDS):
                 while True:
                     try:
@@ -102,14 +102,14 @@ async def _refused(chat: Session) -> None:
 def _flush_and_sleep(server: ValkeyServer) -> None:
     both = server.admin.pipeline(transaction=True)
     both.flushall()
-    both.execute_command("DEBUG", "SLEEP", "0.3")
+    both.execute_command("DEBUG", "SLEEP", "0.3")  # type: ignore[no-untyped-call]  # theirs
     both.execute()
 
 
 def _promote(old: ValkeyServer, new: ValkeyServer) -> None:
     where = old.admin.connection_pool.connection_kwargs
-    new.admin.execute_command("REPLICAOF", where["host"], where["port"])
+    new.admin.replicaof(where["host"], str(where["port"]))
     while new.admin.info("replication").get("master_link_status") != "up":
         pass
-    new.admin.execute_command("REPLICAOF", "NO", "ONE")
-    old.admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+    new.admin.replicaof("NO", "ONE")
+    old.admin.replicaof("127.0.0.1", "1")
