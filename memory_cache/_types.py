@@ -115,9 +115,8 @@ class Header(NamedTuple):
         reigns = [reign.partition(":") for reign in eras.split(",")]
         if len(numbers) != _NUMBERS:
             raise ValueError(line)
-        return cls(
-            inc, int(num), tag, *map(int, numbers), tuple((era, int(num)) for era, _, num in reigns)
-        )
+        eras_ = tuple((era, int(since)) for era, _, since in reigns)
+        return cls._make((inc, int(num), tag, *map(int, numbers), eras_))
 
 
 class Meta(NamedTuple):

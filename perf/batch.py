@@ -73,7 +73,7 @@ async def alone(cache: SessionCache, bare: Redis, command: list[Any]) -> tuple[f
     for at in range(ALONE):
         # Another operation each time: else it would be answered as a resend.
         name = f"{record}{marks[0]}{at}"
-        reply = await bare.execute_command(script, sha, keys, session, name, *rest)
+        reply = await bare.execute_command(script, sha, keys, session, name, *rest)  # type: ignore[no-untyped-call]  # theirs
         assert reply[0] == b"done", "a wrong answer"
     marks.append(time.perf_counter())
     took = [(end - begin) / ALONE * 1e6 for begin, end in itertools.pairwise(marks)]
