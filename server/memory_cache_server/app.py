@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from memory_cache import CacheConfig, MemoryCacheError, open_cache, token_counter
-from memory_cache_server import routes_contract, routes_own
+from memory_cache_server import routes_contract, routes_events, routes_own, routes_statistics
 from memory_cache_server.describe import with_bodies
 from memory_cache_server.errors import (
     ErrorBoundary,
@@ -22,6 +22,7 @@ from memory_cache_server.errors import (
     answer_problem,
 )
 from memory_cache_server.fast_path import FastPath
+from memory_cache_server.inspector import routes as inspector
 from memory_cache_server.models import SUMMARIZATION_THRESHOLD
 from memory_cache_server.names import StrictNames
 from memory_cache_server.putting import Putting
@@ -87,6 +88,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.openapi = with_bodies(app)  # type: ignore[method-assign]  # the framework's documented way
     app.include_router(routes_contract.router)
     app.include_router(routes_own.router)
+    app.include_router(routes_events.router)
+    app.include_router(routes_statistics.router)
+    if settings.inspect:
+        app.include_router(inspector.router)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(MemoryCacheError, answer_library)
     app.add_exception_handler(HTTPException, answer_framework)

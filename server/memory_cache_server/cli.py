@@ -2,18 +2,30 @@
 The command line: every setting is a flag.
 
 Exit codes: 0 done, 1 failed while running, 2 the command or the settings are wrong.
+Those of the commands on sessions are in `cli_commands`.
 """
 
 import argparse
 import asyncio
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import get_args
+from typing import Any, get_args
 
 from memory_cache_server import logs
+from memory_cache_server.cli_commands import (
+    IMPORT,
+    IMPORT_EXITS,
+    LOOK_EXITS,
+    LOOKS,
+    STORE_EPILOG,
+    STORE_FIELDS,
+    add_import_flags,
+    add_look_flags,
+)
 from memory_cache_server.embedded import EmbeddedError
 from memory_cache_server.settings import (
     ConfigurationError,
@@ -45,10 +57,24 @@ def run(words: Sequence[str]) -> int:
         loaded = load(flags)
     except ConfigurationError as error:
         return _fail(error, 2)
-    if arguments["command"] == "config":
+    command = arguments["command"]
+    if command == "import" or command in LOOKS:
+        return _on_sessions(command, arguments, loaded.settings)
+    if command == "config":
         print(_as_json(loaded) if arguments["json"] else _as_table(loaded))
         return 0
     return _serve(loaded)
+
+
+def _on_sessions(command: str, arguments: dict[str, Any], settings: Settings) -> int:
+    # They bring what the workers of a server need, and its parent does not.
+    if command == "import":
+        from memory_cache_server.cli_import import import_  # noqa: PLC0415
+
+        return import_(arguments, settings)
+    from memory_cache_server.cli_look import look  # noqa: PLC0415
+
+    return look(command, arguments, settings)
 
 
 class _Version(argparse.Action):
@@ -100,20 +126,35 @@ def _parser() -> argparse.ArgumentParser:
     for command in (serve, config):
         for field in Settings.model_fields:
             _add_flag(command, field)
+    for name, what in LOOKS.items():
+        look = _command(commands, name, what, STORE_EPILOG + LOOK_EXITS)
+        add_look_flags(name, look)
+        _add_store_flags(look)
+    import_ = _command(commands, "import", IMPORT, STORE_EPILOG + IMPORT_EXITS)
+    add_import_flags(import_)
+    _add_store_flags(import_)
     return parser
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, what: str
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    what: str,
+    epilog: str = _EPILOG,
 ) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
-        help=what.partition(". ")[0],
+        help=re.split(r"[.;:]\s", what)[0],
         description=what,
-        epilog=_EPILOG,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def _add_store_flags(parser: argparse.ArgumentParser) -> None:
+    for field in STORE_FIELDS:
+        _add_flag(parser, field)
 
 
 def _add_flag(parser: argparse.ArgumentParser, field: str) -> None:

@@ -33,6 +33,7 @@ _ERRORS: Final = {
     412: "the session is not at the expected version",
     413: "larger than a limit",
     422: "the input does not fit",
+    501: "it needs the near cache, which is off",
     503: "the store is unavailable; Retry-After says when to try again",
     504: "the version that was asked for did not arrive in time",
 }

@@ -28,6 +28,7 @@ from memory_cache import (
     InvalidInputError,
     InvalidJsonError,
     MemoryCacheError,
+    NearCacheOffError,
     OperationReusedError,
     StoreError,
     TooLargeError,
@@ -56,6 +57,7 @@ _STATUS: Final[Sequence[tuple[type[MemoryCacheError], int, str]]] = (
     (StoreError, 503, "The store is unavailable"),
     (CacheClosedError, 503, "The server is shutting down"),
     (DamagedSessionError, 500, "The stored session is damaged"),
+    (NearCacheOffError, 501, "The near cache is off"),
 )
 _CHANGES: Final = frozenset({"PUT", "PATCH", "DELETE", "POST"})
 _READS_BY_POST: Final = "/v1/memory/prompt"

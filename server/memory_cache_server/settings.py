@@ -85,6 +85,12 @@ class Settings(BaseModel):
     store_timeout_seconds: float = Field(
         default=2.0, gt=0, description="how long one call may wait for the store"
     )
+    slow_reader_seconds: float = Field(
+        default=30.0, gt=0, description="how long a follower may take nothing before it is cut off"
+    )
+    inspect: bool = Field(
+        default=False, description="offer /inspect, a page that shows every session"
+    )
     max_message_bytes: int = Field(default=MIB, ge=1, description="largest message")
     max_session_bytes: int = Field(
         default=256 * MIB, ge=1, description="largest sum of the messages of a session"

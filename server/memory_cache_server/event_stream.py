@@ -1,0 +1,138 @@
+"""
+What happens to a session, sent as it happens: server-sent events.
+
+One task reads the events and sends them. It waits for the client's connection to take what was
+sent before it reads more, so one who reads slowly costs no more than one who does not.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from memory_cache import MemoryCacheError, SessionEvent, SessionEventKind
+
+FINISHING: Final = "memory_cache.finishing"
+"""In the state that a lifespan shares with its requests: set when streams are to end."""
+
+ABORT: Final = "memory_cache.abort"
+"""In the state of a request: closes its connection, whatever was not taken of it yet."""
+
+HEARTBEAT_SECONDS: Final = 15.0
+"""How often a comment is sent, so that proxies leave the connection open."""
+
+_END_SECONDS: Final = 0.5
+
+_HEARTBEAT: Final = b":\n\n"
+_BEGIN: Final = b"retry: 200\n\n"
+"""Milliseconds until a client comes back: if its worker ended, there is another, or soon."""
+
+_log = logging.getLogger(__name__)
+
+
+def rendered(event: SessionEvent) -> bytes:
+    """Return an event as it is sent; a message is joined in as it is stored, not parsed."""
+    if event.kind is SessionEventKind.MESSAGE:
+        data = b'{"seq":%d,"message":%b}' % (event.seq, event.json)
+    elif event.version is None:
+        data = b'{"first":0,"next":0,"version":null}'
+    else:
+        known = {"first": event.first, "next": event.next, "version": str(event.version)}
+        data = orjson.dumps(known)
+    # Canonical JSON has no raw line end, which would end the field.
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (
+        event.id.encode(),
+        event.kind.value.encode(),
+        data,
+    )
+
+
+class EventStream(Response):
+    """
+    Sends events until the client goes, the worker finishes, or the client is too slow.
+
+    The client may go on elsewhere with the id of the last event that it got.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        events: AsyncGenerator[SessionEvent],
+        headers: Mapping[str, str],
+        slow_reader_seconds: float,
+    ) -> None:
+        """Close ``events`` in the end; cut off who takes nothing for ``slow_reader_seconds``."""
+        self.status_code = 200
+        self.background = None
+        self.init_headers(headers)
+        self._events = events
+        self._slow_reader_seconds = slow_reader_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until it ends; an error of the library ends it, for another request to meet."""
+        finishing: asyncio.Event = scope.get("state", {}).get(FINISHING) or asyncio.Event()
+        ours = [asyncio.create_task(part(send)) for part in (self._send, self._beat)]
+        gone = asyncio.create_task(_disconnected(receive))
+        finished = asyncio.create_task(finishing.wait())
+        try:
+            await asyncio.wait((*ours, gone, finished), return_when=asyncio.FIRST_COMPLETED)
+            await _cancelled(*ours)
+            if not gone.done():
+                await _end(scope, send, gone)
+        finally:
+            await _cancelled(*ours, gone, finished)
+            await self._events.aclose()
+        for task in ours:
+            if not task.cancelled() and (error := task.exception()):
+                self._explain(error)
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await self._write(send, _BEGIN)
+        async for event in self._events:
+            await self._write(send, rendered(event))
+
+    async def _beat(self, send: Send) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await self._write(send, _HEARTBEAT)
+
+    async def _write(self, send: Send, text: bytes) -> None:
+        async with asyncio.timeout(self._slow_reader_seconds):
+            await send({"type": "http.response.body", "body": text, "more_body": True})
+
+    def _explain(self, error: BaseException) -> None:
+        if isinstance(error, TimeoutError):
+            _log.info("a reader of events was too slow, and cut off")
+        elif isinstance(error, MemoryCacheError):
+            _log.warning("a stream of events ended: %s", error.code)
+        else:
+            raise error
+
+
+async def _end(scope: Scope, send: Send, gone: asyncio.Task[None]) -> None:
+    """End the answer; close the connection of a client that does not take even that."""
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except TimeoutError:
+        abort = scope.get("state", {}).get(ABORT)
+        if abort is not None:
+            abort()
+            await gone
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
