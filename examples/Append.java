@@ -12,7 +12,7 @@ public class Append {
     }
 
     static String ask(HttpRequest request) throws Exception {
-        var client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        var client = HttpClient.newHttpClient();
         var answer = client.send(request, HttpResponse.BodyHandlers.ofString());
         if (answer.statusCode() != 200) throw new IllegalStateException(answer.body());
         return answer.body();

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Final
 
 import uvicorn
 import uvloop
@@ -28,6 +29,9 @@ from memory_cache_server.event_stream import ABORT, FINISHING
 from memory_cache_server.settings import Settings
 
 COULD_NOT_START = 3
+
+_OFFER: Final = b"\r\nUpgrade: h2c\r\n"
+_PASSED_OVER: Final = b"\r\nIgnored: h2c\r\n"
 
 _log = logging.getLogger("memory_cache_server.worker")  # runs as __main__
 
@@ -93,7 +97,18 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """Lets an answer close its connection, where the client does not take what was sent."""
+    """
+    Lets an answer close its connection, where the client does not take what was sent.
+
+    And keeps the bodies of requests that offer h2c, as the first of Java's client do. An offer may
+    be passed over (RFC 9110, 7.8), but the parser ends the message at its head then, and the body
+    is lost. So it is shown another name of the same length; a JSON text cannot hold this line.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        if _OFFER in data:
+            data = data.replace(_OFFER, _PASSED_OVER)
+        super().data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

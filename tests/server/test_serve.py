@@ -335,3 +335,19 @@ def test_unknown_flag(tmp_path: Path) -> None:
     ended = run("serve", "--redis", "redis://127.0.0.1:1", cwd=tmp_path)
     assert ended.returncode == 2
     assert "--redis" in ended.stderr
+
+
+def test_offer_of_http_2_is_passed_over(data_dir: Path) -> None:
+    """The body of a request that offers h2c, as Java's client does, is not lost."""
+    head = (
+        f"POST /v1/working-memory/chat/messages HTTP/1.1\r\nHost: x\r\n"
+        f"Connection: Upgrade, HTTP2-Settings\r\nContent-Length: {len(BODY)}\r\n"
+        "HTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAAAAYABgAA\r\n"
+        "Upgrade: h2c\r\nContent-Type: application/json\r\n\r\n"
+    )
+    with (
+        serve(data_dir) as server,
+        socket.create_connection(("127.0.0.1", server.port), 20) as link,
+    ):
+        link.sendall(head.encode() + BODY)
+        assert link.recv(4096).startswith(b"HTTP/1.1 200 ")
