@@ -20,6 +20,7 @@ from memory_cache._errors import (
     InvalidJsonError,
     InvalidNameError,
     MemoryCacheError,
+    NearCacheOffError,
     OperationReusedError,
     StoreError,
     StoreTimeoutError,
@@ -29,6 +30,7 @@ from memory_cache._errors import (
     VersionMismatchError,
     VersionTimeoutError,
 )
+from memory_cache._events import SessionEvent, SessionEventKind
 from memory_cache._json import parse_json
 from memory_cache._names import session_key
 from memory_cache._open import cache_over, open_cache
@@ -77,6 +79,9 @@ __all__ = [  # noqa: RUF022  # grouped by what one does with them
     "Tier",
     "Version",
     "at_least",
+    # Follow.
+    "SessionEvent",
+    "SessionEventKind",
     # Change.
     "ABSENT",
     "UNCHANGED",
@@ -94,6 +99,7 @@ __all__ = [  # noqa: RUF022  # grouped by what one does with them
     "InvalidJsonError",
     "InvalidNameError",
     "MemoryCacheError",
+    "NearCacheOffError",
     "OperationReusedError",
     "StoreError",
     "StoreTimeoutError",

@@ -134,6 +134,12 @@ class IncompatibleStoreError(MemoryCacheError):
 # You.
 
 
+class NearCacheOffError(MemoryCacheError):
+    """What you asked for needs the near cache, and its budget is 0."""
+
+    code = "near_cache_off"
+
+
 class CacheClosedError(MemoryCacheError):
     """The cache was closed."""
 

@@ -63,6 +63,7 @@ async def cache_over(
     try:
         yield SessionCache(Parts(store, near, listener, reader, writer, clock, config, counters))
     finally:
+        near.waiters.close()
         # Whatever ends the block, its own exception goes on; a crash of ours comes on top.
         await asyncio.shield(_close(store, listener, writer))
 

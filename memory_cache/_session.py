@@ -9,6 +9,7 @@ import orjson
 from memory_cache._config import CacheConfig
 from memory_cache._entries import Ask
 from memory_cache._errors import InvalidInputError
+from memory_cache._follow import Followable, Follower
 from memory_cache._listener import Listener
 from memory_cache._names import checked_name, session_key
 from memory_cache._near import NearCache
@@ -61,6 +62,7 @@ class SessionCache:
         """Use these parts; whoever made them closes them."""
         self._parts = parts
         self._putter = Putter(parts.writer, parts.reader)
+        self._follower = Follower(parts.near, parts.reader, parts.clock, parts.config)
 
     def __repr__(self) -> str:
         """Say what one wants to know in an incident."""
@@ -80,7 +82,7 @@ class SessionCache:
             InvalidNameError: the id is empty, or a name is not printable text of up to 512 bytes.
         """
         key = session_key(session_id, namespace, user_id)
-        return Session(key, self._parts.reader, self._parts.writer, self._putter)
+        return Session(key, self._follower, self._parts.reader, self._parts.writer, self._putter)
 
     async def list_sessions(
         self,
@@ -139,7 +141,7 @@ class SessionCache:
         )
 
 
-class Session:
+class Session(Followable):
     """
     A handle of one session. It holds no data: it is cheap to make and to throw away.
 
@@ -156,11 +158,13 @@ class Session:
     Cancelled, a change may or may not be made, whole; a read leaves nothing.
     """
 
-    __slots__ = ("_putter", "_reader", "_writer", "key")
+    __slots__ = ("_putter", "_reader", "_writer")
 
-    def __init__(self, key: SessionKey, reader: Reader, writer: Writer, putter: Putter) -> None:
+    def __init__(
+        self, key: SessionKey, follower: Follower, reader: Reader, writer: Writer, putter: Putter
+    ) -> None:
         """Use the cache's own parts; see ``SessionCache.session``."""
-        self.key = key
+        super().__init__(key, follower)
         self._reader = reader
         self._writer = writer
         self._putter = putter

@@ -1,0 +1,259 @@
+"""
+Following a session: what happens to it, as it happens, in order and once.
+
+A follower pulls. It has a place; it reads what comes after that, from the ring if that reaches
+back so far, else from the store, a little at a time; then it waits until the bus tells that
+there is more. So nothing is queued for it, and one who is slow holds no more than one who is
+not. Nothing asks the store again and again: only where the bus is away, and as seldom as the
+sweep for a session that the near cache has no room for.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from itertools import chain, repeat
+from typing import Any, Final
+
+from memory_cache._config import CacheConfig
+from memory_cache._entries import ENTRY_COST, Ask
+from memory_cache._errors import (
+    CacheClosedError,
+    NearCacheOffError,
+    StoreError,
+    TranscriptEditedError,
+    VersionLostError,
+)
+from memory_cache._events import MOST_EVENTS, Place, SessionEvent, SessionEventKind, happened
+from memory_cache._near import NearCache
+from memory_cache._page import Page
+from memory_cache._ports import Clock
+from memory_cache._reads import Reader
+from memory_cache._types import BOUNDED, NEWEST, SessionKey, Version
+from memory_cache._waiters import Watch
+
+After = Page | Version | str | None
+"""Where to go on: behind a page, behind an event (its ``id``), at a version; None: from now on."""
+
+PATIENCE_SECONDS: Final = 30.0
+
+_FILL: Final = Ask(64)
+"""One size for all, so that followers of one session share one call."""
+
+_PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between reads while the bus does not tell, or the store does not answer."""
+
+_LEAST_WAIT: Final = 0.005
+"""The store's clock and ours do not agree to the millisecond about when a session expires."""
+
+
+class Follower:
+    """Tells what happens to sessions."""
+
+    def __init__(self, near: NearCache, reader: Reader, clock: Clock, config: CacheConfig) -> None:
+        """Wait by the near cache's waiters, read by the reader."""
+        self._near = near
+        self._reader = reader
+        self._clock = clock
+        self._config = config
+
+    def events(
+        self,
+        key: SessionKey,
+        after: After,
+        patience_seconds: float | None,
+    ) -> AsyncGenerator[SessionEvent]:
+        """Yield what happens; see ``Followable.events``."""
+        if self._config.near_cache_bytes < 2 * ENTRY_COST:
+            raise NearCacheOffError("following needs the near cache, which is off")
+        place = None if after is None else _place(after)
+        following = _Following(
+            self._near, self._reader, self._clock, self._config, key, patience_seconds
+        )
+        return following.events(place)
+
+
+class Followable:
+    """What of a handle of a session is about following it."""
+
+    __slots__ = ("_follower", "key")
+
+    def __init__(self, key: SessionKey, follower: Follower) -> None:
+        """Follow this session, whether it exists or not."""
+        self.key = key
+        self._follower = follower
+
+    async def follow(
+        self, *, after: After = None, patience_seconds: float | None = PATIENCE_SECONDS
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """
+        Yield messages as they are added by anybody, each once and in order.
+
+        It ends when the session is deleted, or expires; parameters and errors are those of
+        ``events``, which goes on where this raises.
+
+        Raises:
+            TranscriptEditedError: messages were changed or removed.
+            VersionLostError: the store lost messages that were told, in a failover.
+        """
+        async with aclosing(self.events(after=after, patience_seconds=patience_seconds)) as events:
+            async for event in events:
+                if event.kind is SessionEventKind.MESSAGE:
+                    yield event.message
+                elif event.kind is SessionEventKind.DELETED:
+                    return
+                elif event.kind is SessionEventKind.EDITED:
+                    raise TranscriptEditedError("the transcript was edited while it was followed")
+                elif event.kind is SessionEventKind.LOST:
+                    raise VersionLostError("the store lost messages that were told")
+
+    def events(
+        self,
+        *,
+        after: After = None,
+        patience_seconds: float | None = PATIENCE_SECONDS,
+    ) -> AsyncGenerator[SessionEvent]:
+        """
+        Yield what happens to the session, in order, whether it exists yet or not.
+
+        ``after``: where to go on: behind a page, or behind an event by its ``id``, in any
+        process and at any time; None: from now on. After a version alone it is told that the
+        session was edited, unless that is the newest: what came in between cannot be known.
+        ``patience_seconds``: how long the store may be away before that is an error; None: for
+        ever.
+
+        Close it (``contextlib.aclosing``) where the loop over it may be left. Cancelled, it ends;
+        go on after the last event.
+
+        Raises:
+            NearCacheOffError: at once: what is heard of the bus is heard for the near cache.
+            InvalidInputError: at once: ``after`` is none of these.
+            StoreError: the store was away for longer.
+            CacheClosedError: the cache was closed.
+        """
+        return self._follower.events(self.key, after, patience_seconds)
+
+
+class _Following:
+    """One follower of one session."""
+
+    def __init__(  # noqa: PLR0917  # made in one place
+        self,
+        near: NearCache,
+        reader: Reader,
+        clock: Clock,
+        config: CacheConfig,
+        key: SessionKey,
+        patience_seconds: float | None,
+    ) -> None:
+        self._near = near
+        self._reader = reader
+        self._clock = clock
+        self._sweep_seconds = config.sweep_seconds
+        self._key = key
+        self._patience_seconds = patience_seconds
+        # Rounds, one after the other, that found nothing and were not sure to be told of more.
+        self._unsure = 0
+
+    async def events(self, place: Place | None) -> AsyncGenerator[SessionEvent]:
+        with self._near.waiters.watch(self._key) as watch:
+            if place is None:
+                page = await self._patiently(self._newest)
+                place = Place.after(page.header)
+                yield SessionEvent(SessionEventKind.FOLLOWING, place, page.first)
+            while True:
+                watch.look()
+                opened = watch.opened
+                page = await self._patiently(partial(self._read, place))
+                if watch.closed:
+                    raise CacheClosedError("the cache was closed")
+                found = happened(place, page)
+                for event in found:
+                    place = event.place
+                    yield event
+                if not found:
+                    place = Place.after(page.header)
+                    await self._rest(watch, page, opened=opened)
+
+    # Reading
+
+    async def _read(self, place: Place) -> Page:
+        """Return a page by which to judge what happened after a place."""
+        if place.version is None:
+            page = await self._newest()
+        else:
+            page = self._held(place) or await self._reader.recent(self._key, _FILL, BOUNDED)
+            if place.goes_on_at(page.header) is None:
+                # What is held may be behind the place, which another process may have told.
+                page = await self._newest()
+        start = place.goes_on_at(page.header)
+        if start is None or page.start <= start:
+            return page
+        return await self._reader.page(
+            self._key, before=None, after=start - 1, limit=MOST_EVENTS, consistency=BOUNDED
+        )
+
+    def _held(self, place: Place) -> Page | None:
+        """Return what came after a place, if it is all in the ring."""
+        now = self._clock.now()
+        header = self._near.answering(self._key, now)
+        start = place.goes_on_at(header)
+        if header is None or start is None:
+            return None
+        return self._near.answer(self._key, Ask(header.next - start), now)
+
+    async def _newest(self) -> Page:
+        return await self._reader.recent(self._key, _FILL, NEWEST)
+
+    async def _patiently(self, read: Callable[[], Awaitable[Page]]) -> Page:
+        """Read, again and again while the store is away."""
+        since = self._clock.now()
+        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+            try:
+                return await read()
+            except StoreError:
+                away = self._clock.now() - since
+                if self._patience_seconds is not None and away >= self._patience_seconds:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("repeat does not end")
+
+    # Waiting
+
+    async def _rest(self, watch: Watch, page: Page, *, opened: bool) -> None:
+        """
+        Wait until there may be more; ``opened``: whether the channel was before the page was read.
+
+        Where every change since then is heard, nothing else is waited for than the session's
+        deadline, of which no message tells, and the sweep if the near cache's own passes it by.
+        """
+        if self._near.live(self._key):
+            watch.opened = True
+            self._unsure = 0
+            seconds = max(_LEAST_WAIT, self._left_seconds())
+        elif page.header is None and opened:
+            self._unsure = 0
+            seconds = self._sweep_seconds
+        else:
+            seconds = _PAUSES[min(self._unsure, len(_PAUSES) - 1)]
+            self._unsure += 1
+        while await watch.told(seconds):
+            if watch.heard or self._near.holds(self._key):
+                return
+            # It was let go to make room. The channel is open, so a change will be heard.
+            watch.look()
+            seconds = min(seconds, self._sweep_seconds)
+
+    def _left_seconds(self) -> float:
+        deadline = self._near.deadline(self._key)
+        return float("inf") if deadline is None else deadline - self._clock.now()
+
+
+def _place(after: Page | Version | str) -> Place:
+    if isinstance(after, str):
+        return Place.parse(after)
+    if isinstance(after, Version):
+        return Place(after)
+    if after.header is None:
+        return Place(None)
+    return Place(after.header.version, after.header.edits, after.end)
