@@ -3,9 +3,9 @@ Blocks: which messages share one, and what is kept for it.
 
 Block n covers seqs [64n, 64n+64). Its bodies are canonical messages joined by newlines
 (canonical JSON holds no raw newline). Its sidecar is a line with the largest created_at of
-all messages before the block, then one line per message, whose time counts from that: half of
-what is kept beside a message was its time. A block whose first messages were dropped (``first``
-moved into it) holds only what is left.
+all messages before the block (and, while it fills, the bytes of its messages), then one line
+per message, whose time counts from that: half of what is kept beside a message was its time.
+A block whose first messages were dropped (``first`` moved into it) holds only what is left.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class Block:
             DamagedSessionError: the sidecar does not begin with a number.
         """
         try:
-            return int(self.sidecar.split(b"\n", 1)[0])
+            return int(self.sidecar.split(b"\n", 1)[0].split(b" ")[0])
         except ValueError as error:
             raise DamagedSessionError("a block's sidecar cannot be read") from error
 
@@ -108,9 +108,11 @@ def layouts(start: int, messages: Sequence[StoredMessage], max_before: int) -> I
     for block, at, to in runs(start, messages):
         run = messages[at:to]
         bodies = b"\n".join(message.body for message in run)
-        lines = [str(max_before), *(message.meta.line(max_before) for message in run)]
+        full = start + to == (block + 1) * BLOCK
+        first = str(max_before) if full else f"{max_before} {size_of(run)}"
+        lines = [first, *(message.meta.line(max_before) for message in run)]
         pairs = [(f"t{block}", "\n".join(lines).encode())]
-        if start + to == (block + 1) * BLOCK:
+        if full:
             pairs.append((f"b{block}", bodies))
             if all(message.meta.own_view for message in run):
                 pairs.append((f"d{block}", digest(bodies)))

@@ -49,7 +49,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
-        self._demoted = False
+        self._ending = False
         self.node: Node | None = None
 
     async def call(self, *command: Argument, first: bool = False) -> Any:  # noqa: ANN401  # replies have no type
@@ -116,7 +116,7 @@ class Lane:
 
     async def _serve(self, connection: AbstractConnection) -> None:
         """Write and read until one of them ends."""
-        self._demoted = False
+        self._ending = False
         for script in ALL:
             call = _Call(("SCRIPT", "LOAD", script.text), asyncio.get_running_loop().time())
             self._ready.appendleft(call)
@@ -135,7 +135,7 @@ class Lane:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._ready and not self._demoted:
+            while self._ready and not self._ending:
                 batch = [
                     call
                     for _ in range(min(_MAX_BATCH, len(self._ready)))
@@ -168,9 +168,9 @@ class Lane:
                 reply = error
             except theirs.ResponseError as error:
                 reply = error
-                self._demoted |= isinstance(error, theirs.ReadOnlyError)
+                self._ending |= isinstance(error, theirs.ReadOnlyError)
             _settle(self._sent.popleft(), reply)
-            if self._demoted and not self._sent:
+            if self._ending and not self._sent:
                 # A replica answers reads, and from the past: dial again, which refuses one.
                 return
 
@@ -183,8 +183,10 @@ class Lane:
         loop = asyncio.get_running_loop()
         while not self._sent or loop.time() - self._sent[0].since < self._timeout:
             if not self._sent and self.node != self._dialer.latest:
-                return
+                break
             await asyncio.sleep(self._timeout / 8)
+        # Nothing more may leave: it would be given the late reply to one of these.
+        self._ending = True
         while self._sent:
             _fail(self._sent.popleft(), slow("unknown"))
 

@@ -8,6 +8,7 @@ that expires, and one small script puts it in place; and what is large is read b
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from typing import Any, Final
 
@@ -160,8 +161,10 @@ class Slices:
     async def _values(
         self, name: str, names: Sequence[str], header: Header
     ) -> dict[str, bytes | None] | None:
+        # Of a session that is not so large all slices may be on their way at once.
+        turn = self._turns if header.size > _UNMEASURED_BYTES else nullcontext()
         with translating(applied="no"):
-            async with self._turns:
+            async with turn:
                 line, *values = await self._lane.call("HMGET", name, "h", *names)
         now = header_of(line) if line else None
         if now is None or now.edits != header.edits or not now.holds(header.version):

@@ -24,21 +24,6 @@ local function put(field, value)
   pairs_[#pairs_ + 1] = value
 end
 
--- Whether the block that [begin, at) begins and [at, stop) fills is too large for one value.
-local function loose(begin, stop, at)
-  local limit, size = tonumber(ARGV[19]), 0
-  if h.size <= limit then
-    return false
-  end
-  for seq = begin, at - 1 do
-    size = size + redis.call('HSTRLEN', key, 'm' .. seq)
-  end
-  for seq = at, stop - 1 do
-    size = size + #bodies[seq - from + 1]
-  end
-  return size > limit
-end
-
 -- One turn per block touched. A block that fills is sealed: its messages become one value.
 local at = from
 while at < h.next do
@@ -52,18 +37,27 @@ while at < h.next do
   if not side then
     return redis.error_reply('MC_DAMAGED sidecar')
   end
-  -- Times of a block count from the largest before it, which is its first line.
-  local since, kept = tonumber(string.match(side, '^%d+')), {side}
+  -- The first line: the largest time before the block, from which its times count, and the bytes
+  -- of its messages while it fills. A block that would be too large for one value is not sealed.
+  local first, size, rest = string.match(side, '^(%d+) ?(%d*)(.*)$')
+  if not first then
+    return redis.error_reply('MC_DAMAGED sidecar')
+  end
+  local since, kept = tonumber(first), {}
+  size = tonumber(size) or 0
   for seq = at, stop - 1 do
     local head, moment, id = string.match(lines[seq - from + 1], '^(%a%d+) (%-?%d+)(.*)$')
     local time = tonumber(moment)
     local short = math.max(time, since) < EXACT and text(time - since) or '=' .. moment
-    kept[#kept + 1] = head .. ' ' .. short .. id
+    kept[#kept + 1] = '\n' .. head .. ' ' .. short .. id
     h.newest = math.max(h.newest, time)
+    size = size + #bodies[seq - from + 1]
   end
-  side = table.concat(kept, '\n')
+  local full = stop == (block + 1) * BLOCK
+  local sealed = full and size <= tonumber(ARGV[19])
+  side = first .. (full and '' or ' ' .. text(size)) .. rest .. table.concat(kept)
   put('t' .. block, side)
-  if stop == (block + 1) * BLOCK and not loose(begin, stop, at) then
+  if sealed then
     local parts, fields = {}, {}
     for seq = begin, at - 1 do
       fields[#fields + 1] = 'm' .. seq
@@ -80,10 +74,10 @@ while at < h.next do
     for seq = at, stop - 1 do
       parts[#parts + 1] = bodies[seq - from + 1]
     end
-    local sealed = table.concat(parts, '\n')
-    put('b' .. block, sealed)
+    local whole = table.concat(parts, '\n')
+    put('b' .. block, whole)
     if not string.find(side, '\ns', 1, true) then
-      put('d' .. block, redis.sha1hex(sealed))
+      put('d' .. block, redis.sha1hex(whole))
     end
   else
     for seq = at, stop - 1 do

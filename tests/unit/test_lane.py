@@ -1,0 +1,40 @@
+"""A lane, in an order of its parts that a network seldom makes."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from redis.asyncio.connection import AbstractConnection
+
+from memory_cache import StoreError
+from memory_cache._redis.connect import Dialer
+from memory_cache._redis.lane import Lane, _Call
+
+
+class Wire:
+    """What of a connection a lane writes to; it keeps what was written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    async def send_packed_command(self, packed: bytes, **_: Any) -> None:  # noqa: ANN401  # as theirs
+        """Take it."""
+        self.written.append(packed)
+
+
+async def test_nothing_leaves_once_a_reply_is_overdue() -> None:
+    """A call made after the lane gave up is not sent there: it would get another one's reply."""
+    lane, wire = Lane(Dialer("redis://localhost", 1.0), 0.05), Wire()
+    connection = cast("AbstractConnection", wire)
+    overdue = _Call(("GET", "old"), asyncio.get_running_loop().time() - 1)
+    lane._sent.append(overdue)
+    await lane._watch(connection)
+    with pytest.raises(StoreError):
+        await overdue.future
+    new = _Call(("GET", "new"), asyncio.get_running_loop().time())
+    lane._ready.append(new)
+    lane._wake.set()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(lane._write(connection), 0.05)
+    assert wire.written == []
+    assert list(lane._ready) == [new]
