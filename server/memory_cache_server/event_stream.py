@@ -28,7 +28,7 @@ HEARTBEAT_SECONDS: Final = 15.0
 _END_SECONDS: Final = 0.5
 
 _HEARTBEAT: Final = b":\n\n"
-_BEGIN: Final = b"retry: 200\n\n"
+_BEGIN: Final = b"retry: 100\n\n"
 """Milliseconds until a client comes back: if its worker ended, there is another, or soon."""
 
 _log = logging.getLogger(__name__)
