@@ -52,13 +52,18 @@ class Op:
 
 @dataclass(slots=True)
 class Scene:
-    """One session: what was done to it, and what was found out about it."""
+    """
+    One session: what was done to it, and what was found out about it.
+
+    Of PUTs ``loose`` are those that nobody was told of, ``movable`` all that ``may_repeat``.
+    """
 
     session: str
     ops: list[Op]
     may_lose: Sequence[Fault]
     by_name: dict[str, list[Op]] = field(default_factory=dict)
     loose_puts: list[Op] = field(default_factory=list)
+    movable_puts: list[Op] = field(default_factory=list)
     places: dict[Op, int] = field(default_factory=dict)
     anomalies: list[Anomaly] = field(default_factory=list)
     staleness: list[Staleness] = field(default_factory=list)
@@ -67,6 +72,17 @@ class Scene:
     def excuse(self, since: float, until: float = inf) -> Fault | None:
         """Return a fault of these times that may take acknowledged writes with it."""
         return next((f for f in self.may_lose if f.began <= until and f.ended >= since), None)
+
+    def may_repeat(self, op: Op) -> bool:
+        """
+        Whether a change may stand where no answer said: nobody told, or a fault may have lost it.
+
+        A worker that is not answered sends again. If the store was set back in between, the
+        change was made twice, and who asked was told of the second time.
+        """
+        if op.applied is Applied.NO:
+            return False
+        return not op.placed or self.excuse(op.sent, op.done) is not None
 
     def report(self, kind: AnomalyKind, *parts: object) -> None:
         """Add an anomaly; the parts are what its line of text is made of."""
@@ -94,27 +110,38 @@ def scene_of(session: str, writes: Iterable[Write], may_lose: Sequence[Fault]) -
         scene.ops += _joined(scene, sends)
     scene.ops += [_expiry(op) for op in scene.ops if op.write.ttl_seconds is not None]
     for op in scene.ops:
-        if op.write.kind is WriteKind.PUT and op.applied is not Applied.NO and not op.placed:
-            scene.loose_puts.append(op)
+        if op.write.kind is WriteKind.PUT and scene.may_repeat(op):
+            scene.movable_puts.append(op)
+            if not op.placed:
+                scene.loose_puts.append(op)
         for name in op.write.names:
             scene.by_name.setdefault(name, []).append(op)
     return scene
 
 
 def _joined(scene: Scene, sends: list[Write]) -> list[Op]:
-    """Return the operation; several, if faults allowed it to be lost and done again."""
+    """Return the operation; several, if a fault may have lost it, so that it was done again."""
     results = defaultdict[tuple[str | None, int | None], list[Write]](list)
     for send in sends:
         if send.applied is Applied.YES:
             results[send.version, send.start].append(send)
     told = [some for some in results.values() if some[0].version is not None]
+    until = max(inf if send.done is None else send.done for send in sends)
+    if len(sends) > 1 and scene.excuse(min(send.sent for send in sends), until):
+        return _apart(sends, told)
     if len(told) > 1:
         first, other = told[0][0], told[1][0]
-        since = min(some[0].sent for some in told)
-        if scene.excuse(since, max(send.done or since for some in told for send in some)):
-            return [_op(some[0], some) for some in told]
         scene.report(AnomalyKind.REPLAY_MISMATCH, first, "has another result in", other)
     return [_op(told[0][0] if told else sends[0], sends)]
+
+
+def _apart(sends: list[Write], told: list[list[Write]]) -> list[Op]:
+    """Return one operation for each result, and one for each send that may have had its own."""
+    # A result may be that of an earlier send, whose reply was lost.
+    unanswered = [send for send in sends if send.applied is not Applied.YES]
+    ops = [_op(some[0], [*some, *unanswered]) for some in told]
+    alone = [send for send in sends if send.version is None and not send.replayed]
+    return ops + [_op(send, [send]) for send in alone]
 
 
 def _expiry(op: Op) -> Op:

@@ -77,7 +77,7 @@ class Sweep:
         # Of appends whose clients do not know: one applied in another history was applied, unless
         # that history was lost.
         self._places = dict[Op, int]() if scene.may_lose else scene.places
-        self._puts = scene.loose_puts
+        self._puts = scene.movable_puts
         self._recent = list[Op]()  # acknowledged appends since the last acknowledged PUT
 
     def judge(self, pages: Sequence[Read]) -> None:
@@ -216,7 +216,7 @@ class Sweep:
             if (
                 op.write.kind is not WriteKind.APPEND
                 or op.applied is Applied.NO
-                or (op.placed and (op.start != start or op not in self._recent))
+                or (op.placed and not self._stands(op, start))
                 or op.sent > page.done
                 or self._places.get(op, start) != start
                 or start < trial.low
@@ -235,6 +235,10 @@ class Sweep:
             places[op] = start
             return True
         return False
+
+    def _stands(self, op: Op, start: int) -> bool:
+        """Whether an append whose place was told may stand at ``start`` in this history."""
+        return op.start == start if op in self._recent else self._scene.may_repeat(op)
 
 
 def _after(tail: Sequence[Op], start: int) -> list[Op]:

@@ -108,8 +108,9 @@ class _Ages:
     def missed(self, read: Read) -> Op | None:
         """Return the change acknowledged first that the answer certainly does not hold."""
         if read.answer is Answer.ABSENT or read.version is None:
-            # Written after everything that may have removed the session by then.
-            removed = (op.done for op in self._deletes if op.sent < read.done)
+            # Written after everything that may have removed the session by then. (What has one
+            # and the same time, by a coarse clock, may have been in any order.)
+            removed = (op.done for op in self._deletes if op.sent <= read.done)
             return self._writes.after(max(removed, default=-inf))
         version = parse(read.version)
         branch = self._lines[version.inc].by_era[version.era]

@@ -67,7 +67,7 @@ def _check_condition(scene: Scene, op: Op) -> None:
 def _has(scene: Scene, line: Line, asked: Version, read: Read) -> bool:
     """Whether a version certainly stood when a read was asked."""
     ended = any(
-        op.write.kind is WriteKind.DELETE and op.applied is not Applied.NO and op.sent < read.done
+        op.write.kind is WriteKind.DELETE and op.applied is not Applied.NO and op.sent <= read.done
         for op in scene.ops
     )
     known = any(op.version == asked and op.done < read.sent for op in line.ops)

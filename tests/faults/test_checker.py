@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from faults.reference import BOUND, Reference
 from memory_cache.testing import check_history
-from memory_cache.testing.history import Applied, Asked, History, WriteKind
+from memory_cache.testing.history import (
+    Answer,
+    Applied,
+    Asked,
+    Fault,
+    History,
+    Read,
+    Sighting,
+    Write,
+    WriteKind,
+)
 
 STEPS = st.lists(
     st.tuples(
@@ -90,3 +100,102 @@ def test_failovers(seed: int) -> None:
     verdict = check_history(random_history(seed, ("fail",)), BOUND)
     assert verdict.anomalies == ()
     assert {loss.fault for loss in verdict.losses} <= {"failover"}
+
+
+A, B = "a.reign1", "b.reign1"
+
+
+def write(
+    kind: WriteKind,
+    *names: str,
+    at: tuple[float, float | None],
+    version: str | None = None,
+    applied: Applied = Applied.YES,
+    operation: str | None = None,
+    replayed: bool = False,
+) -> Write:
+    """One write; an append starts at seq 0."""
+    start = 0 if version and kind is WriteKind.APPEND else None
+    return Write(
+        kind, "s", "c", "w", *at, applied, names, operation, None, version, start, replayed
+    )
+
+
+def page(at: float, version: str, *names: str) -> Read:
+    """A read of the newest that takes no time."""
+    shown = tuple(Sighting(name, "s") for name in names)
+    return Read(
+        "s", "c", "w", at, at, Asked.NEWEST, Answer.PAGE, 20, None, version, 0, len(names), 0, shown
+    )
+
+
+def absent(at: float) -> Read:
+    """A read that finds nothing and takes no time."""
+    return Read("s", "c", "w", at, at, Asked.NEWEST, Answer.ABSENT, 20)
+
+
+def failover(at: float) -> Fault:
+    """One that may lose what went before."""
+    return Fault("failover", at, at, may_lose=True)
+
+
+DELETE, APPEND, PUT = WriteKind.DELETE, WriteKind.APPEND, WriteKind.PUT
+LEGAL = {
+    "a DELETE and a read of one time are in any order": History(
+        [
+            write(APPEND, "m", at=(0, 1), version=f"{A}.1.t"),
+            write(DELETE, at=(3, 4), version=f"{A}.2.u"),
+        ],
+        [absent(3)],
+    ),
+    "a DELETE whose record was lost deletes once more": History(
+        [
+            write(DELETE, at=(0, 1), operation="d"),
+            write(APPEND, "m", at=(3, 4), version=f"{A}.1.t"),
+            write(DELETE, at=(5, 6), version=f"{A}.2.u", operation="d"),
+        ],
+        [absent(7)],
+        [failover(2)],
+    ),
+    "a DELETE that found nothing and is told again deletes nothing": History(
+        [
+            write(DELETE, at=(0, 1), operation="d"),
+            write(APPEND, "m", at=(3, 4), version=f"{A}.1.t"),
+            write(DELETE, at=(5, 6), operation="d", replayed=True),
+        ],
+        [page(7, f"{A}.1.t", "m")],
+        [failover(2)],
+    ),
+    "an append resent after a failover that lost it was there before, too": History(
+        [
+            write(APPEND, "m", at=(0, None), applied=Applied.UNKNOWN, operation="o"),
+            write(APPEND, "m", at=(5, 6), version=f"{B}.1.t", operation="o"),
+        ],
+        [page(1, f"{A}.1.u", "m"), page(7, f"{B}.1.t", "m")],
+        [failover(2)],
+    ),
+    "so was one that its worker resent": History(
+        [write(APPEND, "m", at=(0, 6), version=f"{B}.1.t")],
+        [page(1, f"{A}.1.u", "m"), page(7, f"{B}.1.t", "m")],
+        [failover(2)],
+    ),
+    "and a PUT": History(
+        [write(PUT, "m", at=(0, 6), version=f"{B}.1.t")],
+        [page(1, f"{A}.1.u", "m"), page(7, f"{B}.1.t", "m")],
+        [failover(2)],
+    ),
+}
+
+
+@pytest.mark.parametrize("history", LEGAL.values(), ids=LEGAL.keys())
+def test_legal(history: History) -> None:
+    """What may happen, though it is rare, is no anomaly."""
+    assert check_history(history, BOUND).anomalies == ()
+
+
+@pytest.mark.parametrize("name", [name for name in LEGAL if LEGAL[name].faults])
+def test_only_with_a_fault(name: str) -> None:
+    """Of these what needs a fault to be explained is an anomaly where none struck."""
+    history = replace(LEGAL[name], faults=[])
+    found = check_history(history, BOUND).anomalies != ()
+    assert found == (name != "a DELETE that found nothing and is told again deletes nothing")

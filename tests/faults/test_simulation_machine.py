@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 )
 
 from memory_cache import BOUNDED, NEWEST, CacheConfig, Consistency, SessionKey, at_least
-from memory_cache.testing.simulation import Client, Engine, Nemesis, settle
+from memory_cache.testing.simulation import Client, Engine, Nemesis, judge, settle
 
 CONFIG = CacheConfig(staleness_seconds=0.5, sweep_seconds=2.0, store_timeout_seconds=0.2)
 CONFIGS = (
@@ -44,6 +44,7 @@ class Machine(RuleBasedStateMachine):
         """In the end all comes right."""
         try:
             self.engine.run(settle(self.engine, self.nemesis, KEYS))
+            judge(self.engine)
             assert self.engine.anomalies == []
         finally:
             self.engine.dispose()

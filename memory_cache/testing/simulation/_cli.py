@@ -26,11 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--trace", action="store_true", help="print all that happens in --seed")
+    parser.add_argument("--until-failure", action="store_true", help="stop at the first that fails")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     given = parser.parse_args(arguments)
     if given.seed is not None:
         return _one(given.seed, trace=given.trace)
-    tally = _many(range(given.first, given.first + given.seeds))
+    seeds = range(given.first, given.first + given.seeds)
+    tally = _many(seeds, until_failure=given.until_failure)
     if given.json:
         given.json.write_text(json.dumps(tally.document(), indent=1) + "\n")
     for seed in sorted(tally.failed)[:3]:
@@ -70,12 +72,14 @@ class _Tally:
         }
 
 
-def _many(seeds: range) -> _Tally:
+def _many(seeds: range, *, until_failure: bool) -> _Tally:
     tally, began = _Tally(), time.process_time()
     for done, seed in enumerate(seeds, 1):
         tally.add(simulate(seed))
         tally.seconds = time.process_time() - began
         _progress(done, len(seeds), len(tally.failed))
+        if until_failure and tally.failed:
+            break
     rate = 60 * tally.seeds / max(tally.seconds, 1e-9)
     _say(
         f"{tally.seeds} seeds, {tally.events} events, {tally.faults.total()} faults of"

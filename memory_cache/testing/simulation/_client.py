@@ -36,8 +36,9 @@ class Sent:
     key: SessionKey
     names: tuple[str, ...]
     call: Call
-    operation_id: str | None
-    if_version: str | None
+    operation_id: str | None = None
+    if_version: str | None = None
+    ttl: int | None = None
 
 
 class Client:
@@ -77,9 +78,9 @@ class Client:
                 bodies, if_version=if_version, operation_id=operation, ttl_seconds=ttl
             )
 
-        await self._change(
-            process, Sent(WriteKind.APPEND, key, tuple(names), call, operation, _text(if_version))
-        )
+        text = _text(if_version)
+        sent = Sent(WriteKind.APPEND, key, tuple(names), call, operation, text, ttl)
+        await self._change(process, sent)
 
     async def put(
         self,
@@ -116,7 +117,8 @@ class Client:
             )
             return done
 
-        sent = Sent(WriteKind.PUT, key, (*names, *added), call, operation, _text(version))
+        text = _text(version)
+        sent = Sent(WriteKind.PUT, key, (*names, *added), call, operation, text, ttl)
         await self._change(process, sent)
 
     async def replace(self, process: Process, key: SessionKey, sizes: Sequence[int]) -> None:
@@ -126,7 +128,7 @@ class Client:
         async def call(session: Session) -> Change:
             return await session.replace(bodies)
 
-        await self._change(process, Sent(WriteKind.PUT, key, tuple(names), call, None, None))
+        await self._change(process, Sent(WriteKind.PUT, key, tuple(names), call))
 
     async def delete(self, process: Process, key: SessionKey, *, named: bool = False) -> None:
         """Delete the session."""
@@ -135,7 +137,7 @@ class Client:
         async def call(session: Session) -> Change:
             return await session.delete(operation_id=operation)
 
-        await self._change(process, Sent(WriteKind.DELETE, key, (), call, operation, None))
+        await self._change(process, Sent(WriteKind.DELETE, key, (), call, operation))
 
     async def set_fields(self, process: Process, key: SessionKey) -> None:
         """Change the fields; no message is touched."""
@@ -144,7 +146,7 @@ class Client:
         async def call(session: Session) -> Change:
             return await session.set_fields({"context": value})
 
-        await self._change(process, Sent(WriteKind.APPEND, key, (), call, None, None))
+        await self._change(process, Sent(WriteKind.APPEND, key, (), call))
 
     async def again(self, process: Process, which: int) -> None:
         """Send an earlier change that has an operation id once more, perhaps elsewhere."""
@@ -186,8 +188,6 @@ class Client:
         applied: Applied,
         change: Change | None,
     ) -> None:
-        if sent.kind is WriteKind.APPEND and not sent.names:
-            return  # of fields alone; the checker is about messages
         version = change.version if change else None
         self._engine.history.writes.append(
             Write(
@@ -204,6 +204,7 @@ class Client:
                 version=str(version) if version else None,
                 start=change.start if change and sent.kind is WriteKind.APPEND else None,
                 replayed=bool(change and change.replayed),
+                ttl_seconds=sent.ttl,
             )
         )
 

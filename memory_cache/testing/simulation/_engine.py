@@ -16,7 +16,7 @@ from memory_cache._types import Header
 from memory_cache.testing._bodies import sight
 from memory_cache.testing._clock import ManualClock
 from memory_cache.testing._server import InMemoryServer
-from memory_cache.testing.history import Applied, Fault, History, Sighting, Write, WriteKind
+from memory_cache.testing.history import Fault, History, Sighting
 from memory_cache.testing.history import Final as Kept
 from memory_cache.testing.simulation._loop import SeededLoop
 from memory_cache.testing.simulation._oracle import Oracle
@@ -129,7 +129,7 @@ class Engine:
         return record and record.header
 
     def finish(self, keys: Sequence[SessionKey]) -> None:
-        """Note what the server holds in the end, and what expired on the way."""
+        """Note what the server holds in the end."""
         finals = []
         for key in keys:
             name = name_of(key)
@@ -138,18 +138,7 @@ class Engine:
             version = str(record.header.version) if record else None
             first = record.header.first if record else 0
             finals.append(Kept(name, version, first, tuple(map(self._sight, bodies))))
-            self._expired(key)
         self.history.finals = finals
-
-    def _expired(self, key: SessionKey) -> None:
-        """A session that expires is deleted, as everybody was told it would be."""
-        before = None
-        for moment in self.server.history(key):
-            if moment.record is None and before is not None and before.deadline * 1000 == moment.at:
-                at = moment.at / 1e6 - self.clock.wall() / 1e6 + self.clock.now()
-                delete = Write(WriteKind.DELETE, name_of(key), "time", "store", at, at, Applied.YES)
-                self.history.writes.append(delete)
-            before = moment.record
 
     async def close(self) -> None:
         """Close every cache, and see that nothing of them is left."""

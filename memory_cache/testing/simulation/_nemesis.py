@@ -34,6 +34,7 @@ class Nemesis:
         *("late_reply", "late_reply", "late_reply", "commands_down", "no_subscription"),
         *("cut", "silent", "stalled", "half_open", "half_open", "half_open", "again", "garbage"),
         *("script_flush", "evict", "evict_near", "kill", "freeze", "freeze", "suspend"),
+        *("overtaken", "overtaken"),
         *("failover", "quiet_failover", "quiet_failover", "restart", "flush"),
     )
 
@@ -155,6 +156,11 @@ class Nemesis:
     def _commands_cut(self, process: Process, _seconds: float, _amount: int) -> None:
         process.wire.cut()
 
+    def _overtaken(self, process: Process, seconds: float, amount: int) -> None:
+        """What is asked now is answered late: perhaps in the next generation."""
+        process.wire.replies.extend(["late"] * amount)
+        self._later(seconds * self._random.random() / 3, process, _cut)
+
     def _half_open(self, process: Process, seconds: float, _amount: int) -> None:
         """What is on its way comes late, and nothing after it."""
         process.bus.hold()
@@ -168,7 +174,7 @@ def _down(process: Process) -> None:
 
 
 def _up(process: Process) -> None:
-    process.wire.down = not process.alive
+    process.wire.down = process.killed
 
 
 def _slow(process: Process) -> None:
@@ -177,6 +183,10 @@ def _slow(process: Process) -> None:
 
 def _steady(process: Process) -> None:
     process.wire.slowness = 1.0
+
+
+def _cut(process: Process) -> None:
+    process.bus.cut()
 
 
 def _release(process: Process) -> None:

@@ -40,8 +40,8 @@ class Plan:
     The shape of one run: few things at a time, so that each is met often (as in swarm testing).
 
     Only the first ``writers`` workers are asked for changes. ``changes`` and ``reads`` are
-    drawn from with equal weight. ``faults`` is how many there are,
-    ``seconds`` how long the clients work.
+    drawn from with equal weight. ``faults`` is how many there are, ``seconds`` how long the
+    clients work, ``largest`` the characters of a message, ``many`` the messages of some changes.
     """
 
     configs: Sequence[CacheConfig]
@@ -54,6 +54,7 @@ class Plan:
     kinds: Sequence[str]
     seconds: float
     largest: int
+    many: int
     ttl: bool
 
 
@@ -72,6 +73,7 @@ def draw(random: Random, kinds: Sequence[str]) -> Plan:
         kinds=some(random, kinds, 4),
         seconds=random.uniform(3, 6) * staleness,
         largest=random.choice([60, 60, 300]),
+        many=random.choice([3, 3, 3, 40]),
         ttl=chance(random, 0.3),
     )
 

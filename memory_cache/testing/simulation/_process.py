@@ -1,7 +1,7 @@
 """One worker process: its connections, the cache over them, and how it ends."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -40,6 +40,8 @@ class Process:
     A worker process that can be stopped for a while, killed, and begun anew.
 
     ``cache`` is None while it is not there. What runs in it, or for its callers, runs by ``do``.
+    ``violations`` is what audits found in all its lives, by kind; ``killed``: its connections
+    are those of a dead process.
     """
 
     def __init__(self, name: str, config: CacheConfig, around: Surroundings) -> None:
@@ -48,6 +50,7 @@ class Process:
         self.config = config
         self.cache: SessionCache | None = None
         self.past: deque[tuple[SessionKey, bytes]] = deque()
+        self.violations = Counter[str]()
         self._around = around
         self._frozen: list[asyncio.Handle] | None = None
         self._starts = 0
@@ -61,6 +64,7 @@ class Process:
         self.store = WiredStore(around.server, self.wire, self.config, _context(None))
         self.bus = InMemoryBus(around.server, self.wire, self._link)
         self._stop = asyncio.Event()
+        self.killed = False
 
     def _link(self, node: int, replid: str, faults: Faults) -> Link:
         return PacedLink(node, replid, faults, self.wire, self.past)
@@ -103,8 +107,11 @@ class Process:
         async with cache_over(self.store, self.bus, self._around.clock, self.config) as cache:
             self.cache = cache
             ready.set_result(None)
-            await self._stop.wait()
-            self.cache = None
+            try:
+                await self._stop.wait()
+            finally:
+                self.violations.update(cache.statistics().violations)
+                self.cache = None
 
     async def stop(self) -> int:
         """End as a program does that closes its cache; return how many calls wait in it still."""
@@ -120,7 +127,7 @@ class Process:
     async def kill(self) -> None:
         """End as by ``kill -9``: requests that have left may arrive, or not."""
         self.thaw()
-        self.cache, self.wire.down = None, True
+        self.cache, self.wire.down, self.killed = None, True, True
         self.bus.blackhole()
         for task in list(self.store.travelling):
             if chance(self._around.random, 0.5):

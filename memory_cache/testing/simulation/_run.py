@@ -99,7 +99,7 @@ class _Run:
     async def _change(self, client: Client, process: Process, key: SessionKey) -> None:
         random = self._random
         kind = random.choice(self._plan.changes)
-        count = 70 if chance(random, 0.01) else random.choice([1, 1, 2, 3])
+        count = 70 if chance(random, 0.01) else random.choice([1, 1, 2, self._plan.many])
         sizes = [random.randint(10, self._plan.largest) for _ in range(count)]
         named = chance(random, 0.5)
         ttl = 1 if self._plan.ttl and chance(random, 0.5) else None
