@@ -56,7 +56,8 @@ class Story:
         command.parent.mkdir()
         command.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
         command.chmod(0o755)
-        shutil.copytree(ROOT / "examples", folder / "examples")
+        compiled = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "examples", folder / "examples", ignore=compiled)
         for path in (folder / "examples").iterdir():
             path.write_text(self._here(path.read_text()))
 
