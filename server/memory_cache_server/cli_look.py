@@ -37,7 +37,9 @@ def look(name: str, arguments: Mapping[str, Any], settings: Settings) -> int:
 
     async def run() -> int:
         async with store(settings, near=near) as cache:
-            return await _COMMANDS[name](cache, arguments)
+            code = await _COMMANDS[name](cache, arguments)
+        sys.stdout.flush()  # else a reader that has gone is met at the very end
+        return code
 
     try:
         return asyncio.run(run())
