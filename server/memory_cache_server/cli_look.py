@@ -104,6 +104,8 @@ async def _tail(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
 
 
 async def _follow(session: Session, page: Page, console: Console, *, as_json: bool) -> None:
+    # Whoever reads a pipe sees each line when it is due, those of before too.
+    sys.stdout.flush()
     async with aclosing(session.events(after=page, patience_seconds=None)) as events:
         async for event in events:
             if event.kind is not SessionEventKind.MESSAGE:
@@ -113,9 +115,10 @@ async def _follow(session: Session, page: Page, console: Console, *, as_json: bo
                 else:
                     console.print(said, style="dim")
             elif as_json:
-                print(event.json.decode(), flush=True)
+                print(event.json.decode())
             else:
                 console.print(looking.rendered(event.seq, event.message))
+            sys.stdout.flush()
 
 
 async def _export(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
