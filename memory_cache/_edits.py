@@ -29,13 +29,10 @@ from memory_cache._ports import Condition, Rewrite, Span, Store
 from memory_cache._transcript import Scribe, rendered
 from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage
 from memory_cache._view import ContractMessage, equals_view
-from memory_cache._writes import unhurried
+from memory_cache._writes import replacing, unhurried
 
 _SLICE: Final = 32
 """Messages made in one turn of the event loop: some 0.2 ms."""
-
-_BLOCKS: Final = 4
-"""Blocks laid out in one turn of the event loop: some 0.3 ms."""
 
 _LONGEST_CUT: Final = 4096
 """Messages within which the beginning of a transcript that lost its head is looked for."""
@@ -209,7 +206,7 @@ class Editor:
             views = await _all_equal(stored[at:], messages[:count])
             if views is not None:
                 new = await self.made(messages[count:], header.max_created, count)
-                change = await whole((*stored[at:], *new), begin + at)
+                change = await replacing((*stored[at:], *new), begin + at)
                 views += (message.body for message in new)
                 return Plan(Condition(header.version), change, views)
         return None
@@ -245,23 +242,6 @@ class Editor:
         return blocks
 
 
-async def whole(messages: Sequence[StoredMessage], first: int) -> Rewrite:
-    """Return the edit after which the session holds just these, from seq ``first`` on."""
-    laid = await _laid(first, messages, 0)
-    return Rewrite(
-        whole=True,
-        gone=(),
-        pairs=laid.pairs,
-        first=first,
-        next=first + len(messages),
-        size=laid.size,
-        token_count=laid.token_count,
-        max_created=laid.max_created,
-        start=first,
-        end=first + len(messages),
-    )
-
-
 def equal_views(stored: Sequence[StoredMessage], sent: Sequence[ContractMessage]) -> list[bytes]:
     """Return the views of the leading messages that are equal."""
     views = []
@@ -271,10 +251,6 @@ def equal_views(stored: Sequence[StoredMessage], sent: Sequence[ContractMessage]
             break
         views.append(seen)
     return views
-
-
-async def _laid(start: int, messages: Sequence[StoredMessage], max_before: int) -> Laid:
-    return joined(await unhurried(layouts(start, messages, max_before), _BLOCKS), max_before)
 
 
 def _stored(blocks: Iterable[Block], span: Span, begin: int) -> Iterator[list[StoredMessage]]:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from memory_cache._blocks import block_of, block_start, digest
-from memory_cache._edits import Editor, MovedError, Plan, Prefix, Sent, equal_views, whole
+from memory_cache._edits import Editor, MovedError, Plan, Prefix, Sent, equal_views
 from memory_cache._errors import VersionMismatchError
 from memory_cache._page import Page
 from memory_cache._ports import Condition, Outcome, Rewrite, Span, Terms
@@ -22,7 +22,7 @@ from memory_cache._reads import Reader
 from memory_cache._transcript import rendered
 from memory_cache._types import BLOCK, SessionKey, Tier, Version
 from memory_cache._view import ContractMessage
-from memory_cache._writes import Change, Wish, Writer, fingerprint
+from memory_cache._writes import Change, Wish, Writer, fingerprint, replacing
 
 _TRIES: Final = 16
 """How often a PUT compares again when somebody else was faster; then it replaces."""
@@ -126,7 +126,7 @@ class Putter:
 
     async def _replace(self, sent: Sequence[ContractMessage], wish: Wish) -> Plan:
         new = await self._editor.made(sent, 0, 0)
-        change = await whole(new, 0)
+        change = await replacing(new, 0)
         return Plan(wish.condition, change, [message.body for message in new])
 
     async def _equal_prefix(self, key: SessionKey, span: Span, sent: Sent) -> Prefix:

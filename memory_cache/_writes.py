@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import orjson
 
-from memory_cache._blocks import cut, layout
+from memory_cache._blocks import cut, joined, layout, layouts
 from memory_cache._config import CacheConfig
 from memory_cache._errors import CacheClosedError, StoreError, TooLargeError, VersionMismatchError
 from memory_cache._json import canonical
@@ -29,6 +29,9 @@ _RESEND_PAUSE_SECONDS: Final = 0.05
 
 _SLICE: Final = 128
 """Messages worked on in one turn of the event loop: some 2 ms."""
+
+_BLOCKS: Final = 4
+"""Blocks laid out in one turn of the event loop: some 0.3 ms."""
 
 T = TypeVar("T")
 
@@ -127,7 +130,7 @@ class Writer:
         wish: Wish,
     ) -> Change:
         """Put a whole transcript in place of whatever there is."""
-        change = whole(messages, 0, 0)
+        change = await replacing(messages, 0)
         return await self.send(
             key, wish, print_, lambda terms: self.store.rewrite(key, change, fields, terms)
         )
@@ -327,18 +330,18 @@ async def unhurried(items: Iterator[T], at_once: int = _SLICE) -> tuple[T, ...]:
     return tuple(taken)
 
 
-def whole(messages: tuple[StoredMessage, ...], first: int, max_before: int) -> Rewrite:
+async def replacing(messages: Sequence[StoredMessage], first: int) -> Rewrite:
     """Return the edit after which the session holds just these, from seq ``first`` on."""
-    pairs, newest = layout(first, messages, max_before)
+    laid = joined(await unhurried(layouts(first, messages, 0), _BLOCKS), 0)
     return Rewrite(
         whole=True,
         gone=(),
-        pairs=pairs,
+        pairs=laid.pairs,
         first=first,
         next=first + len(messages),
-        size=sum(len(message.body) for message in messages),
-        token_count=sum(message.meta.tokens for message in messages),
-        max_created=newest,
+        size=laid.size,
+        token_count=laid.token_count,
+        max_created=laid.max_created,
         start=first,
         end=first + len(messages),
     )
