@@ -2,9 +2,7 @@
 Blocks: which messages share one, and what is kept for it.
 
 Block n covers seqs [64n, 64n+64). Its bodies are canonical messages joined by newlines
-(canonical JSON holds no raw newline). Its sidecar is a line with the largest created_at of
-all messages before the block (and, while it fills, the bytes of its messages), then one line
-per message, whose time counts from that: half of what is kept beside a message was its time.
+(canonical JSON holds no raw newline). Its sidecar says what is known beside them (`_sidecar`).
 A block whose first messages were dropped (``first`` moved into it) holds only what is left.
 """
 
@@ -14,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from memory_cache._errors import DamagedSessionError
-from memory_cache._types import BLOCK, Meta, StoredMessage
+from memory_cache._sidecar import max_before, metas_of, sidecar
+from memory_cache._types import BLOCK, StoredMessage
 
 
 class Laid(NamedTuple):
@@ -52,7 +51,7 @@ class Block:
             DamagedSessionError: the sidecar does not begin with a number.
         """
         try:
-            return int(self.sidecar.split(b"\n", 1)[0].split(b" ")[0])
+            return max_before(self.sidecar)
         except ValueError as error:
             raise DamagedSessionError("a block's sidecar cannot be read") from error
 
@@ -63,13 +62,9 @@ class Block:
         Raises:
             DamagedSessionError: bodies and sidecar do not match.
         """
-        bodies, since = self.bodies.split(b"\n"), self.max_before
-        lines = self.sidecar.split(b"\n")[1:]
         try:
-            return [
-                StoredMessage(body, Meta.parse(line, since))
-                for body, line in zip(bodies, lines, strict=True)
-            ]
+            pairs = zip(self.bodies.split(b"\n"), metas_of(self.sidecar), strict=True)
+            return [StoredMessage(body, meta) for body, meta in pairs]
         except ValueError as error:
             raise DamagedSessionError("a block's sidecar cannot be read") from error
 
@@ -99,44 +94,44 @@ def runs(start: int, messages: Sequence[StoredMessage]) -> Iterator[tuple[int, i
         at = to
 
 
-def layouts(start: int, messages: Sequence[StoredMessage], max_before: int) -> Iterator[Laid]:
+def layouts(start: int, messages: Sequence[StoredMessage], newest: int) -> Iterator[Laid]:
     """
     Yield the fields that hold these messages, block by block.
 
     ``start`` must be the first seq its block holds: a block is always written whole.
+    ``newest``: the largest created_at of all messages before it.
     """
     for block, at, to in runs(start, messages):
         run = messages[at:to]
         bodies = b"\n".join(message.body for message in run)
         full = start + to == (block + 1) * BLOCK
-        first = str(max_before) if full else f"{max_before} {size_of(run)}"
-        lines = [first, *(message.meta.line(max_before) for message in run)]
-        pairs = [(f"t{block}", "\n".join(lines).encode())]
+        metas = [message.meta for message in run]
+        pairs = [(f"t{block}", sidecar(metas, newest, None if full else size_of(run)))]
         if full:
             pairs.append((f"b{block}", bodies))
-            if all(message.meta.own_view for message in run):
+            if all(meta.own_view for meta in metas):
                 pairs.append((f"d{block}", digest(bodies)))
         else:
             pairs.extend((f"m{start + at + i}", message.body) for i, message in enumerate(run))
-        max_before = max(max_before, *(message.meta.created_at for message in run))
-        yield Laid(pairs, size_of(run), tokens_of(run), max_before)
+        newest = max(newest, *(meta.created_at for meta in metas))
+        yield Laid(pairs, size_of(run), tokens_of(run), newest)
 
 
-def joined(parts: Sequence[Laid], max_before: int) -> Laid:
+def joined(parts: Sequence[Laid], newest: int) -> Laid:
     """Return what `layouts` yielded, as one."""
     return Laid(
         [pair for part in parts for pair in part.pairs],
         sum(part.size for part in parts),
         sum(part.token_count for part in parts),
-        parts[-1].max_created if parts else max_before,
+        parts[-1].max_created if parts else newest,
     )
 
 
 def layout(
-    start: int, messages: Sequence[StoredMessage], max_before: int
+    start: int, messages: Sequence[StoredMessage], newest: int
 ) -> tuple[list[tuple[str, bytes]], int]:
     """Return all pairs of `layouts`, and the largest created_at up to the end."""
-    laid = joined(list(layouts(start, messages, max_before)), max_before)
+    laid = joined(list(layouts(start, messages, newest)), newest)
     return laid.pairs, laid.max_created
 
 

@@ -5,7 +5,7 @@ The bus message: one change of one session, as the script that made it published
              has left to live (-1: for ever), number of messages, whether fields follow
     line 2   header of the version after
     then     fields (one line), if they changed
-    then     one sidecar line per message, then one body per message
+    then     one line per message (`_sidecar`), then one body per message
 
 Kinds: ``A`` an append, carries all it added; ``C`` a change that says only that it happened
 (an edit, or too large to carry); ``D`` the session is gone.
@@ -13,7 +13,8 @@ Kinds: ``A`` an append, carries all it added; ``C`` a change that says only that
 
 from dataclasses import dataclass
 
-from memory_cache._types import Header, Meta, StoredMessage
+from memory_cache._sidecar import line, meta_of
+from memory_cache._types import Header, StoredMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ def decode(payload: bytes) -> Delta:
     if kind != "A" or len(rest) != 2 * count:
         raise ValueError(kind)
     messages = tuple(
-        StoredMessage(body, Meta.parse(line))
-        for line, body in zip(rest[:count], rest[count:], strict=True)
+        StoredMessage(body, meta_of(text))
+        for text, body in zip(rest[:count], rest[count:], strict=True)
     )
     return Delta(kind, previous_tag, header, int(left_ms), fields, messages)
 
@@ -71,7 +72,7 @@ def encode(delta: Delta) -> bytes:
         f"{delta.kind} {delta.previous_tag} {delta.left_ms} {len(messages)} {has_fields}".encode(),
         delta.header.line().encode(),
         *(() if delta.fields is None else (delta.fields,)),
-        *(message.meta.line().encode() for message in messages),
+        *(line(message.meta).encode() for message in messages),
         *(message.body for message in messages),
     ]
     return b"\n".join(parts)

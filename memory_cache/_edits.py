@@ -26,10 +26,10 @@ from memory_cache._blocks import (
     tokens_of,
 )
 from memory_cache._ports import Condition, Rewrite, Span, Store
+from memory_cache._rewrites import replacing, unhurried
 from memory_cache._transcript import Scribe, rendered
 from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage
 from memory_cache._view import ContractMessage, equals_view
-from memory_cache._writes import replacing, unhurried
 
 _SLICE: Final = 32
 """Messages made in one turn of the event loop: some 0.2 ms."""

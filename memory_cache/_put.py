@@ -19,10 +19,11 @@ from memory_cache._errors import VersionMismatchError
 from memory_cache._page import Page
 from memory_cache._ports import Condition, Outcome, Rewrite, Span, Terms
 from memory_cache._reads import Reader
+from memory_cache._rewrites import replacing
 from memory_cache._transcript import rendered
 from memory_cache._types import BLOCK, SessionKey, Tier, Version
 from memory_cache._view import ContractMessage
-from memory_cache._writes import Change, Wish, Writer, fingerprint, replacing
+from memory_cache._writes import Change, Wish, Writer, fingerprint
 
 _TRIES: Final = 16
 """How often a PUT compares again when somebody else was faster; then it replaces."""

@@ -10,7 +10,7 @@ BLOCK = 64
 _NUMBERS = 10
 """Plain numbers in a header line, between the tag and the reigns."""
 
-FORMAT = "1"
+FORMAT = "2"
 """The record format this release reads and writes; any other is refused, not guessed."""
 
 
@@ -131,34 +131,6 @@ class Meta(NamedTuple):
     tokens: int
     created_at: int
     id: str
-
-    def line(self, since: int = 0) -> str:
-        """Return it as text, its time counted from ``since``; ``parse`` reads it back."""
-        if self.own_view:
-            return f"v{self.tokens} {self.created_at - since}"
-        return f"s{self.tokens} {self.created_at - since} {self.id}"
-
-    @classmethod
-    def parse(cls, line: bytes, since: int = 0) -> Self:
-        """
-        Read what ``line`` wrote, with the same ``since``.
-
-        Raises:
-            ValueError: it is not one.
-        """
-        kind, rest = line[:1], line[1:].decode()
-        if kind == b"v":
-            tokens, time = rest.split(" ")
-            return cls(True, int(tokens), _moment(time, since), "")  # noqa: FBT003  # by name it costs more
-        if kind != b"s":
-            raise ValueError(line)
-        tokens, time, own_id = rest.split(" ", 2)
-        return cls(False, int(tokens), _moment(time, since), own_id)  # noqa: FBT003  # as above
-
-
-def _moment(text: str, since: int) -> int:
-    # A script counts in doubles: what it could not subtract exactly it leaves as it is.
-    return int(text[1:]) if text[0] == "=" else since + int(text)
 
 
 class StoredMessage(NamedTuple):

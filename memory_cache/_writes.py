@@ -3,21 +3,20 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 import orjson
 
-from memory_cache._blocks import cut, joined, layout, layouts
 from memory_cache._config import CacheConfig
 from memory_cache._errors import CacheClosedError, StoreError, TooLargeError, VersionMismatchError
 from memory_cache._json import canonical
 from memory_cache._near import NearCache
-from memory_cache._ports import Clock, Condition, Operation, Outcome, Rewrite, Span, Store, Terms
+from memory_cache._ports import Clock, Condition, Operation, Outcome, Span, Store, Terms
 from memory_cache._presence import Presence
 from memory_cache._reads import Reader
+from memory_cache._rewrites import replacing, unhurried, without_last
 from memory_cache._stats import Counters
 from memory_cache._transcript import Scribe
 from memory_cache._types import SessionKey, StoredMessage, Version
@@ -26,14 +25,6 @@ _TRIES: Final = 64
 """How often a read-change-write begins again when somebody else was faster."""
 
 _RESEND_PAUSE_SECONDS: Final = 0.05
-
-_SLICE: Final = 128
-"""Messages worked on in one turn of the event loop: some 2 ms."""
-
-_BLOCKS: Final = 4
-"""Blocks laid out in one turn of the event loop: some 0.3 ms."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +158,7 @@ class Writer:
     def _popping(self, key: SessionKey, span: Span | None, condition: Condition) -> Send:
         """Return how a pop is sent; one that finds nothing has its operation recorded, too."""
         if span is not None and span.messages:
-            change = _without_last(span)
+            change = without_last(span)
             return lambda terms: self.store.rewrite(key, change, None, terms)
         if condition.version is None:
             return lambda terms: self.store.delete(key, terms)
@@ -320,33 +311,6 @@ class Writer:
             late.cancel()
 
 
-async def unhurried(items: Iterator[T], at_once: int = _SLICE) -> tuple[T, ...]:
-    """Work through many items in slices: the event loop goes on in between."""
-    taken: list[T] = []
-    while some := list(islice(items, at_once)):
-        taken.extend(some)
-        if len(some) == at_once:
-            await asyncio.sleep(0)
-    return tuple(taken)
-
-
-async def replacing(messages: Sequence[StoredMessage], first: int) -> Rewrite:
-    """Return the edit after which the session holds just these, from seq ``first`` on."""
-    laid = joined(await unhurried(layouts(first, messages, 0), _BLOCKS), 0)
-    return Rewrite(
-        whole=True,
-        gone=(),
-        pairs=laid.pairs,
-        first=first,
-        next=first + len(messages),
-        size=laid.size,
-        token_count=laid.token_count,
-        max_created=laid.max_created,
-        start=first,
-        end=first + len(messages),
-    )
-
-
 def fingerprint(kind: str, *parts: bytes | str) -> str:
     """Return a hash of a change's input."""
     hashed = hashlib.blake2b(kind.encode(), digest_size=16)
@@ -366,23 +330,6 @@ async def _wait_a_little(attempt: int) -> None:
     """Let others finish: of many who read and write the same session one is first each time."""
     if attempt:
         await asyncio.sleep(secrets.SystemRandom().uniform(0, 0.002 * min(attempt, 16)))
-
-
-def _without_last(span: Span) -> Rewrite:
-    header, kept, last = span.header, span.messages[:-1], span.messages[-1]
-    pairs, newest = layout(span.start, kept, span.max_before)
-    return Rewrite(
-        whole=False,
-        gone=cut(span.start, header.first, header.next),
-        pairs=pairs,
-        first=header.first,
-        next=header.next - 1,
-        size=header.size - len(last.body),
-        token_count=header.token_count - last.meta.tokens,
-        max_created=newest,
-        start=header.next - 1,
-        end=header.next - 1,
-    )
 
 
 def _change(outcome: Outcome) -> Change:

@@ -30,6 +30,7 @@ from memory_cache._redis.plans import (
 )
 from memory_cache._redis.script import APPEND, ASK, DELETE, READ, REWRITE, Script
 from memory_cache._redis.slices import Slices, header_of
+from memory_cache._sidecar import line
 from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage
 
 _APPEND_BYTES: Final = 1024 * 1024
@@ -84,7 +85,7 @@ class RedisStore:
             size,
             sum(message.meta.tokens for message in messages),
             LOOSE_BYTES,
-            *(message.meta.line() for message in messages),
+            *(line(message.meta) for message in messages),
             *(message.body for message in messages),
         ]
         lane = self._bulk if size > _APPEND_BYTES else self._lane

@@ -301,7 +301,7 @@ async def test_much_is_taken_away_in_parts(valkey: ValkeyServer, small: bool) ->
         await chat.append(several(0, 100))
 
         async def cut(slices: int) -> None:
-            scale.cut = slices == 28
+            scale.cut = slices == 20
 
         scale.on_slice = cut
         with pytest.raises(StoreError):

@@ -1,4 +1,5 @@
 import random
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -110,3 +111,39 @@ async def test_end_of_time(chat: Session) -> None:
     assert len(views(echo.view_json)) == 3
     await chat.append({"n": 3})
     assert (await chat.transcript()).next == 4
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIMES = (
+    "0001-01-01T00:00:00.000001Z",
+    "1969-12-31T23:59:59.999999Z",
+    "2026-01-01T00:00:00Z",
+    "2026-01-01T00:00:00.000001Z",
+    "2255-06-05T23:47:34.740993Z",
+    "9999-12-31T23:59:59.999999Z",
+)
+"""Some are more microseconds from 1970 than the doubles of a script count exactly."""
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_script_and_library_lay_out_alike(valkey_url: str, seed: int) -> None:
+    """What is kept beside messages is the same, whether a script or the library wrote it."""
+    rand = random.Random(seed)
+    sent = [
+        ContractMessage("user", "x" * rand.randint(1, 4000), str(at), rand.choice(TIMES))
+        for at in range(rand.randint(100, 160))
+    ]
+    times = [datetime.fromisoformat(message.created_at or "") - EPOCH for message in sent]
+    async with open_cache(valkey_url, config=CacheConfig(near_cache_bytes=0)) as cache:
+        grown, whole = cache.session("grown"), cache.session("whole")
+        at = 0
+        while at < len(sent):
+            at += rand.randint(1, 30)
+            await grown.put(sent[:at], {})
+        await whole.put(sent, {})
+        pages = [await session.recent(1000) for session in (grown, whole)]
+    for page in pages:
+        assert page.metas is not None
+        assert [meta.created_at * timedelta(microseconds=1) for meta in page.metas] == times
+        assert page.metas == pages[0].metas
+        assert page.view_json == pages[0].view_json

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from memory_cache._delta import Delta
 from memory_cache._types import Header, Meta, StoredMessage, Version
+from memory_cache._view import ulid
 
 hexes = st.integers(0, 2**64 - 1).map("{:016x}".format)
 eras = st.integers(0, 2**40 - 1).map("{:010x}".format)
@@ -31,8 +32,20 @@ metas = st.builds(
     st.booleans(),
     counts,
     times,
-    st.sampled_from(["", "01JD0000000000000000000000"]),
+    st.sampled_from(["", "01JD0000000000000000000000", "short"]),
 )
+ulid_metas = st.builds(
+    lambda tokens, created_at, chance: Meta(
+        own_view=False,
+        tokens=tokens,
+        created_at=created_at,
+        id=ulid(created_at // 1000, chance),
+    ),
+    counts,
+    times,
+    st.integers(0, 2**80 - 1),
+)
+metas = metas | ulid_metas
 stored = st.builds(StoredMessage, objects.map(orjson.dumps), metas)
 
 headers = st.builds(

@@ -74,8 +74,8 @@ def test_runs_cover_all_once(start: int, count: int) -> None:
 @pytest.mark.parametrize(
     ("bodies", "sidecar"),
     [
-        (b"{}\n{}", b"0\nv1 1"),
-        (b"{}", b"0\nv1 1\nv1 1"),
+        (b"{}\n{}", b"0\n1 1"),
+        (b"{}", b"0\n1 1\n1 1"),
         (b"{}", b"0"),
         (b"{}", b"0\ngarbage"),
         (b"{}", b"0\n\xff"),
@@ -87,7 +87,7 @@ def test_block_and_sidecar_disagree(bodies: bytes, sidecar: bytes) -> None:
         Block(0, bodies, sidecar).messages()
 
 
-@pytest.mark.parametrize("sidecar", [b"", b"x\nv1 1", b"\xff\nv1 1"])
+@pytest.mark.parametrize("sidecar", [b"", b"x\n1 1", b"\xff\n1 1"])
 def test_block_without_newest_time(sidecar: bytes) -> None:
     """A sidecar that does not begin with a time is damage, too."""
     with pytest.raises(DamagedSessionError):

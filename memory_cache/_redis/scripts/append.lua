@@ -1,6 +1,6 @@
 -- Adds messages at the end (none is fine), and replaces the fields if they are given.
 -- ARGV  16 count   17 bytes added   18 tokens added   19 a block that would have more bytes
---       keeps its messages apart   20.. sidecar lines, then bodies
+--       keeps its messages apart   20.. lines of what is known beside messages, then bodies
 
 local reply, h = check()
 if reply then
@@ -13,7 +13,6 @@ if h.size > tonumber(ARGV[11]) then
   return answer('full')
 end
 
-local EXACT = 2 ^ 53
 local lines, bodies, pairs_, gone = {}, {}, {}, {}
 for i = 1, count do
   lines[i], bodies[i] = ARGV[19 + i], ARGV[19 + count + i]
@@ -22,6 +21,18 @@ end
 local function put(field, value)
   pairs_[#pairs_ + 1] = field
   pairs_[#pairs_ + 1] = value
+end
+
+-- Returns the microseconds from one time to another in hex, or the other as it is.
+local EXACT = 2 ^ 53
+local function since(last, moment)
+  local past, now = tonumber(last), tonumber(moment)
+  if math.max(math.abs(past), math.abs(now)) >= EXACT then
+    return '=' .. moment
+  elseif now < past then
+    return string.format('-%x', past - now)
+  end
+  return string.format('%x', now - past)
 end
 
 -- One turn per block touched. A block that fills is sealed: its messages become one value.
@@ -37,25 +48,26 @@ while at < h.next do
   if not side then
     return redis.error_reply('MC_DAMAGED sidecar')
   end
-  -- The first line: the largest time before the block, from which its times count, and the bytes
-  -- of its messages while it fills. A block that would be too large for one value is not sealed.
-  local first, size, rest = string.match(side, '^(%d+) ?(%d*)(.*)$')
+  -- See _sidecar.py. A block that would be too large for one value is not sealed.
+  local first, size, last, rest = string.match(side, '^(%d+) ?(%d*) ?(%-?%d*)(.*)$')
   if not first then
     return redis.error_reply('MC_DAMAGED sidecar')
   end
-  local since, kept = tonumber(first), {}
+  if last == '' then
+    last = first
+  end
+  local kept = {}
   size = tonumber(size) or 0
   for seq = at, stop - 1 do
-    local head, moment, id = string.match(lines[seq - from + 1], '^(%a%d+) (%-?%d+)(.*)$')
-    local time = tonumber(moment)
-    local short = math.max(time, since) < EXACT and text(time - since) or '=' .. moment
-    kept[#kept + 1] = '\n' .. head .. ' ' .. short .. id
-    h.newest = math.max(h.newest, time)
-    size = size + #bodies[seq - from + 1]
+    local kind, tokens, moment, id =
+      string.match(lines[seq - from + 1], '^(%a)(%d+) (%-?%d+)(.*)$')
+    kept[#kept + 1] = string.format('\n%s%x %s%s', kind == 'v' and '' or kind, tokens, since(last, moment), id)
+    h.newest = math.max(h.newest, tonumber(moment))
+    size, last = size + #bodies[seq - from + 1], moment
   end
   local full = stop == (block + 1) * BLOCK
   local sealed = full and size <= tonumber(ARGV[19])
-  side = first .. (full and '' or ' ' .. text(size)) .. rest .. table.concat(kept)
+  side = first .. (full and '' or ' ' .. text(size) .. ' ' .. last) .. rest .. table.concat(kept)
   put('t' .. block, side)
   if sealed then
     local parts, fields = {}, {}
@@ -76,7 +88,7 @@ while at < h.next do
     end
     local whole = table.concat(parts, '\n')
     put('b' .. block, whole)
-    if not string.find(side, '\ns', 1, true) then
+    if not string.find(side, '\n[us]') then
       put('d' .. block, redis.sha1hex(whole))
     end
   else

@@ -30,7 +30,7 @@ local function parse(line)
   local form, inc, num, tag, first, next_, edits, size, tokens, newest, updated, created, ttl,
     fields_num, eras = string.match(line,
     '^(%S+) (%S+) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
-  if form ~= '1' then
+  if form ~= '2' then
     return nil
   end
   return {
@@ -42,7 +42,7 @@ local function parse(line)
 end
 
 local function format(h)
-  return string.format('1 %s %d %s %d %d %d %d %d %d %s %s %d %d %s', h.inc, h.num, h.tag,
+  return string.format('2 %s %d %s %d %d %d %d %d %d %s %s %d %d %s', h.inc, h.num, h.tag,
     h.first, h.next, h.edits, h.size, h.tokens, h.newest, h.updated, h.created, h.ttl,
     h.fields_num, h.eras)
 end

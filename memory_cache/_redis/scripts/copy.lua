@@ -8,7 +8,7 @@
 
 local key, BLOCK, SLICE = KEYS[1], 64, 1000
 local line = redis.call('HGET', key, 'h') or ''
-local inc, num, tag, first = string.match(line, '^1 (%S+) (%d+) (%S+) (%d+) ')
+local inc, num, tag, first = string.match(line, '^2 (%S+) (%d+) (%S+) (%d+) ')
 if not inc or inc .. ' ' .. num .. ' ' .. tag ~= ARGV[1] then
   return {}
 end

@@ -21,7 +21,7 @@ if not line then
 end
 local form, inc, first, next_, edits, size, fields_num = string.match(line,
   '^(%S+) (%S+) %d+ %S+ (%d+) (%d+) (%d+) (%d+) %d+ %d+ %d+ %d+ %d+ (%d+) %S+$')
-if form ~= '1' then
+if form ~= '2' then
   return redis.error_reply('MC_DAMAGED header')
 end
 first, next_ = tonumber(first), tonumber(next_)
