@@ -28,6 +28,7 @@ class CacheConfig:
         operation_seconds: how long an operation id is remembered.
         resend_seconds: how long the store remembers a change for the worker that made it, which
             sends it again for no longer than ``store_timeout_seconds`` when the answer is lost.
+            An attempt that arrives later than half of it after it was sent is not carried out.
         touch_seconds: how often at most a process updates a session's activity in the index.
         unsubscribe_seconds: how long a channel stays subscribed after its session was evicted.
         sweep_seconds: how often some hot sessions, in turn, are compared with the store: for what

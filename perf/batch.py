@@ -90,7 +90,8 @@ async def together(work: Any) -> tuple[float, float]:  # noqa: ANN401  # a funct
 
 async def run(rounds: int) -> dict[str, Any]:
     """Let both sides take turns; return medians and ratios."""
-    config = CacheConfig(staleness_seconds=600)
+    # The very command is sent again and again: it must not come late.
+    config = CacheConfig(staleness_seconds=600, resend_seconds=7200)
     async with valkey() as url, open_cache(url, config=config) as cache:
         bare = Redis.from_url(url, protocol=2)
         pool = BlockingConnectionPool.from_url(url, protocol=2, max_connections=WRITERS)

@@ -37,7 +37,8 @@ class RedisBackend:
         dialer = Dialer(url, config.connect_timeout_seconds)
         keys = Keys(config.prefix, dialer.database)
         lane = Lane(dialer, config.store_timeout_seconds)
-        store = RedisStore(lane, Lane(dialer, 4 * config.store_timeout_seconds), keys, config)
+        bulk = Lane(dialer, 4 * config.store_timeout_seconds)
+        store = RedisStore(lane, bulk, keys, dialer.clock, config)
         try:
             with translating():
                 epoch = await asyncio.wait_for(

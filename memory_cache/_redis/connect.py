@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError
 
 from memory_cache._errors import IncompatibleStoreError
+from memory_cache._redis.server_clock import ServerClock
 
 _log = logging.getLogger("memory_cache")
 
@@ -49,6 +50,7 @@ class Dialer:
         self._timeout = connect_timeout
         self.latest: Node | None = None
         """Who answered last: there is one primary, and nobody else is worth talking to."""
+        self.clock = ServerClock()
 
     async def dial(self) -> tuple[AbstractConnection, Node]:
         """
@@ -73,16 +75,21 @@ class Dialer:
             async with asyncio.timeout(2 * self._timeout):
                 await connection.connect()  # type: ignore[no-untyped-call] # untyped by its authors
                 await connection.send_command("INFO")
-                node = _node(await connection.read_response(disable_decoding=True))
+                facts = _facts(await connection.read_response(disable_decoding=True))
+                node = _node(facts)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         self.latest = node
+        self.clock.heard(int(facts.get(b"server_time_usec", 0)) / 1000)
         return connection, node
 
 
-def _node(info: bytes) -> Node:
-    facts = dict(re.findall(rb"^([a-z_0-9]+):(.*?)\r?$", info, re.MULTILINE))
+def _facts(info: bytes) -> dict[bytes, bytes]:
+    return dict(re.findall(rb"^([a-z_0-9]+):(.*?)\r?$", info, re.MULTILINE))
+
+
+def _node(facts: Mapping[bytes, bytes]) -> Node:
     _check_release(facts)
     try:
         node = Node(facts[b"run_id"].decode(), facts[b"master_replid"].decode())

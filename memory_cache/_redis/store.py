@@ -8,11 +8,8 @@ from typing import Final
 from memory_cache._blocks import Block, block_of
 from memory_cache._config import CacheConfig
 from memory_cache._errors import (
-    DamagedSessionError,
-    OperationReusedError,
     StoreError,
     TooLargeError,
-    VersionMismatchError,
 )
 from memory_cache._ports import Condition, Have, Outcome, Rewrite, Span, Terms
 from memory_cache._redis.errors import translating
@@ -28,10 +25,12 @@ from memory_cache._redis.plans import (
     loosened,
     numbers_of,
 )
+from memory_cache._redis.replies import LateError, outcome_of, session_limit, span_of
 from memory_cache._redis.script import APPEND, ASK, DELETE, READ, REWRITE, Script
+from memory_cache._redis.server_clock import ServerClock
 from memory_cache._redis.slices import Slices, header_of
 from memory_cache._sidecar import line
-from memory_cache._types import BLOCK, Header, SessionKey, StoredMessage
+from memory_cache._types import Header, SessionKey, StoredMessage
 
 _APPEND_BYTES: Final = 1024 * 1024
 _APPEND_MESSAGES: Final = 2048
@@ -56,11 +55,14 @@ _TRIES: Final = 4
 class RedisStore:
     """Implements the ``Store`` port over two lanes: one for what is small, one for bulk."""
 
-    def __init__(self, lane: Lane, bulk: Lane, keys: Keys, config: CacheConfig) -> None:
+    def __init__(
+        self, lane: Lane, bulk: Lane, keys: Keys, clock: ServerClock, config: CacheConfig
+    ) -> None:
         """Use the lanes until ``aclose``."""
         self._lane = lane
         self._bulk = bulk
         self._keys = keys
+        self._clock = clock
         self._config = config
         self._index = Index(lane, keys)
         self._slices = Slices(bulk)
@@ -96,7 +98,7 @@ class RedisStore:
     ) -> Outcome:
         """Edit; see the port. A large one is written aside first."""
         if change.size > self._config.max_session_bytes:
-            raise TooLargeError("messages", _session_limit(self._config))
+            raise TooLargeError("messages", session_limit(self._config))
         written = sum(len(value) for _, value in change.pairs)
         base = "" if change.whole else _base(terms.condition)
         if change.scattered:
@@ -245,7 +247,7 @@ class RedisStore:
     ) -> Plan:
         span = await self.tail(key, 1)
         if size + (span.header.size if span else 0) > self._config.max_session_bytes:
-            raise TooLargeError("messages", _session_limit(self._config))
+            raise TooLargeError("messages", session_limit(self._config))
         return appending(span, messages, size)
 
     async def _change(  # noqa: PLR0917  # six things, of six types
@@ -277,51 +279,38 @@ class RedisStore:
             self._keys.operation(key, terms.operation.id),
             self._keys.staged(key, terms.tag),
         ]
-        with translating():
-            reply = await lane.run_script(
-                script,
-                names,
-                PUBLISH,
-                self._keys.channel(key),
-                terms.tag,
-                terms.operation.fingerprint,
-                terms.operation.keep_ms,
-                _condition(terms.condition),
-                "" if terms.ttl_ms is None else terms.ttl_ms,
-                int(terms.create),
-                secrets.token_hex(8),
-                self._config.delta_bytes,
-                self._config.max_session_bytes,
-                int(fields is not None),
-                fields or b"",
-                terms.note,
-                terms.put_record,
-                *own,
-            )
-        return self._outcome(reply, terms)
-
-    def _outcome(self, reply: list[bytes], terms: Terms) -> Outcome | None:
-        status, tag, line, start, end, note = reply
-        if tag.decode() != terms.tag:
-            # A reply to somebody else's command: this connection can no longer be trusted.
-            raise StoreError("the store's answers are out of step", applied="unknown")
-        header = header_of(line) if line else None
-        if status in {b"clear", b"crossed"}:
-            return None
-        if status == b"mismatch":
-            raise VersionMismatchError(str(header.version) if header else None)
-        if status == b"reused":
-            raise OperationReusedError("this operation id was used for something else")
-        if status == b"full":
-            raise TooLargeError("messages", _session_limit(self._config))
-        return Outcome(
-            header,
-            int(start),
-            int(end),
-            replayed=status == b"replayed",
-            missing=status == b"missing",
-            note=note,
-        )
+        for _ in range(_TRIES):
+            with translating():
+                reply = await lane.run_script(
+                    script,
+                    names,
+                    PUBLISH,
+                    self._keys.channel(key),
+                    terms.tag,
+                    terms.operation.fingerprint,
+                    terms.operation.keep_ms,
+                    _condition(terms.condition),
+                    "" if terms.ttl_ms is None else terms.ttl_ms,
+                    int(terms.create),
+                    secrets.token_hex(8),
+                    self._config.delta_bytes,
+                    self._config.max_session_bytes,
+                    int(fields is not None),
+                    fields or b"",
+                    terms.note,
+                    terms.put_record,
+                    self._clock.after(self._config.resend_seconds / 2),
+                    *own,
+                )
+            try:
+                outcome = outcome_of(reply, terms, self._config)
+            except LateError as late:
+                self._clock.heard(late.ms)
+                continue
+            if outcome is not None and outcome.header is not None and not outcome.replayed:
+                self._clock.heard(outcome.header.updated / 1000)
+            return outcome
+        raise StoreError("the store's clock does not stand still enough to change anything")
 
     async def _read(
         self, key: SessionKey, mode: str, count: int, bound: int, have: Have | None
@@ -349,20 +338,8 @@ class RedisStore:
                 blocks = [
                     found.get(number) or Block(0, bodies, side) for number, (side, bodies) in parts
                 ]
-                return _span(header, left_ms, fields or None, int(start), blocks)
+                return span_of(header, left_ms, fields or None, int(start), blocks)
         raise AssertionError("unreachable: the last try reads in one piece")
-
-
-def _span(
-    header: Header, left_ms: int, fields: bytes | None, start: int, blocks: Sequence[Block]
-) -> Span:
-    messages: list[StoredMessage] = []
-    for number, block in enumerate(blocks, block_of(start)):
-        messages.extend(block.messages())
-        if start + len(messages) != min((number + 1) * BLOCK, header.next):
-            raise DamagedSessionError("a block is not whole")
-    max_before = blocks[0].max_before if blocks else header.max_created
-    return Span(header, left_ms, fields, start, messages, max_before)
 
 
 async def _editing(change: Rewrite, base: str) -> Plan:
@@ -385,7 +362,3 @@ def _condition(condition: Condition | None) -> str:
     if condition.fields_num is not None:
         return f"fields {version.inc} {version.era} {condition.fields_num}"
     return f"{version.inc} {version.num} {version.tag}"
-
-
-def _session_limit(config: CacheConfig) -> str:
-    return f"the session would be over {config.max_session_bytes} bytes"

@@ -1,8 +1,9 @@
 import pytest
 
-from library.helpers import check, heat, said, several
+from library.helpers import check, heat, record_of, said, several, until
+from library.holder import Holder
 from library.relay import Relay
-from memory_cache import ContractMessage, open_cache
+from memory_cache import CacheConfig, ContractMessage, open_cache
 from support.valkey import ValkeyServer
 
 MADE = (b"$4\r\ndone\r\n", b"$8\r\nreplayed\r\n")
@@ -58,3 +59,26 @@ async def test_caller_may_send_again(valkey: ValkeyServer, valkey_url: str) -> N
         assert again.replayed
         assert again.version == first.version
         await check(other.session("chat"), [said(0)])
+
+
+async def test_request_held_until_its_record_is_gone(valkey: ValkeyServer, valkey_url: str) -> None:
+    """An attempt that the network delivers when nobody remembers the other changes nothing."""
+    assert valkey_url == valkey.url
+    config = CacheConfig(store_timeout_seconds=0.2, resend_seconds=1.6)
+
+    async def forgotten() -> bool:
+        with valkey.admin as admin:
+            return not admin.keys(f"{record_of(valkey, 'chat')}:op:*")
+
+    async with Holder(valkey.socket_path, b":op:") as wire:
+        async with open_cache(wire.url, config=config) as cache:
+            chat = cache.session("chat")
+            await chat.append(said(0))
+            for change in (lambda: chat.append(said(1)), chat.pop, lambda: chat.append(said(1))):
+                wire.hold = 1
+                await change()
+            assert wire.held == 3
+        await until(forgotten)
+        assert await wire.deliver() == ["late"] * 3
+    async with open_cache(valkey.url) as cache:
+        await check(cache.session("chat"), several(0, 2))

@@ -51,10 +51,16 @@ def as_client(view_json: bytes) -> list[ContractMessage]:
     ]
 
 
-def lane_of(cache: SessionCache, *, bulk: bool = False) -> Lane:
-    """The connection of a cache to its store."""
+def store_of(cache: SessionCache) -> redis_store.RedisStore:
+    """The store of a cache."""
     store = cache._parts.store
     assert isinstance(store, redis_store.RedisStore)
+    return store
+
+
+def lane_of(cache: SessionCache, *, bulk: bool = False) -> Lane:
+    """The connection of a cache to its store."""
+    store = store_of(cache)
     return store._bulk if bulk else store._lane
 
 
@@ -182,6 +188,16 @@ async def test_no_resend_after_standing_still(
             await chat.append(said(1))
         assert refused.value.applied == "unknown"
         assert contents((await chat.transcript()).messages) == ["0", "1"]
+
+
+@pytest.mark.parametrize("ms", [0, 10**14])
+async def test_store_whose_clock_was_set(cache: SessionCache, ms: int) -> None:
+    """What we believed of the store's clock may be wrong by years: changes are made all the same."""
+    chat = cache.session("chat")
+    await chat.append(said(0))
+    store_of(cache)._clock.heard(ms)
+    assert not (await chat.append(said(1))).replayed
+    assert contents((await chat.transcript()).messages) == ["0", "1"]
 
 
 async def test_staged_transcript_is_whole_or_refused(

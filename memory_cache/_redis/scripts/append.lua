@@ -1,21 +1,21 @@
 -- Adds messages at the end (none is fine), and replaces the fields if they are given.
--- ARGV  16 count   17 bytes added   18 tokens added   19 a block that would have more bytes
---       keeps its messages apart   20.. lines of what is known beside messages, then bodies
+-- ARGV  17 count   18 bytes added   19 tokens added   20 a block that would have more bytes
+--       keeps its messages apart   21.. lines of what is known beside messages, then bodies
 
 local reply, h = check()
 if reply then
   return reply
 end
 h = advance(h)
-local count, from = tonumber(ARGV[16]), h.next
-h.size, h.tokens, h.next = h.size + tonumber(ARGV[17]), h.tokens + tonumber(ARGV[18]), from + count
+local count, from = tonumber(ARGV[17]), h.next
+h.size, h.tokens, h.next = h.size + tonumber(ARGV[18]), h.tokens + tonumber(ARGV[19]), from + count
 if h.size > tonumber(ARGV[11]) then
   return answer('full')
 end
 
 local lines, bodies, pairs_, gone = {}, {}, {}, {}
 for i = 1, count do
-  lines[i], bodies[i] = ARGV[19 + i], ARGV[19 + count + i]
+  lines[i], bodies[i] = ARGV[20 + i], ARGV[20 + count + i]
 end
 
 local function put(field, value)
@@ -66,7 +66,7 @@ while at < h.next do
     size, last = size + #bodies[seq - from + 1], moment
   end
   local full = stop == (block + 1) * BLOCK
-  local sealed = full and size <= tonumber(ARGV[19])
+  local sealed = full and size <= tonumber(ARGV[20])
   side = first .. (full and '' or ' ' .. text(size) .. ' ' .. last) .. rest .. table.concat(kept)
   put('t' .. block, side)
   if sealed then

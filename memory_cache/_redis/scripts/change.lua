@@ -12,10 +12,10 @@
 --       7 ttl: '' as it is, '-1' forget it but keep the deadline, '0' none, else ms
 --       8 '1': may create      9 inc if created      10 bytes a delta may carry
 --      11 bytes a session may hold   12 '1': fields follow   13 fields   14 note   15 put record
---      16.. its own
+--      16 ms since the epoch after which this attempt must not be carried out   17.. its own
 --
--- Returns {status, tag, header, start, end, note}; status is done, replayed, reused, mismatch
--- (header: the current one or ''), missing or full.
+-- Returns {status, tag, header, start, end, note}; status is done, replayed, reused, late (note:
+-- our time in ms), mismatch (header: the current one or ''), missing or full.
 
 local key, record = KEYS[1], KEYS[2]
 local BLOCK, SLICE, SWEPT = 64, 1000, 2047
@@ -68,8 +68,13 @@ local function reign(eras, num)
   return eras .. ',' .. era .. ':' .. num
 end
 
-local function answer(status, line)
-  return {status, ARGV[3], line or '', '0', '0', ''}
+local function answer(status, line, note)
+  return {status, ARGV[3], line or '', '0', '0', note or ''}
+end
+
+-- A network may hold an attempt back until nobody remembers that another was carried out.
+local function late()
+  return NOW_MS > tonumber(ARGV[16])
 end
 
 local function sliced(command, list)
@@ -129,6 +134,9 @@ local function check()
       return answer('reused')
     end
     return {'replayed', ARGV[3], line, from, to, note}
+  end
+  if late() then
+    return answer('late', '', text(NOW_MS))
   end
   local held = redis.call('HMGET', key, 'h', 'w')
   local line = held[1]

@@ -5,7 +5,7 @@
 -- it by the sweep: there is no version to announce.
 local kind = redis.call('TYPE', key).ok
 local damaged = kind ~= 'none' and (kind ~= 'hash' or not parse(redis.call('HGET', key, 'h') or ''))
-if damaged and ARGV[6] == '' then
+if damaged and ARGV[6] == '' and not late() then
   redis.call('UNLINK', key)
 end
 

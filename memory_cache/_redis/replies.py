@@ -1,0 +1,82 @@
+"""What scripts reply, as the store's callers know it."""
+
+from collections.abc import Sequence
+
+from memory_cache._blocks import Block, block_of
+from memory_cache._config import CacheConfig
+from memory_cache._errors import (
+    DamagedSessionError,
+    OperationReusedError,
+    StoreError,
+    TooLargeError,
+    VersionMismatchError,
+)
+from memory_cache._ports import Outcome, Span, Terms
+from memory_cache._redis.slices import header_of
+from memory_cache._types import BLOCK, Header, StoredMessage
+
+
+class LateError(Exception):
+    """The attempt came later than it may be carried out; ``ms`` is the store's time."""
+
+    def __init__(self, ms: int) -> None:
+        """Keep the time."""
+        super().__init__(ms)
+        self.ms = ms
+
+
+def outcome_of(reply: list[bytes], terms: Terms, config: CacheConfig) -> Outcome | None:
+    """
+    Return what a script says of a change; None: nothing was done, but it may be tried.
+
+    Raises:
+        LateError: the attempt came too late, by the store's clock; nothing was done.
+        VersionMismatchError, OperationReusedError, TooLargeError: it is refused.
+        StoreError: this is the reply to something else.
+    """
+    status, tag, line, start, end, note = reply
+    if tag.decode() != terms.tag:
+        # A reply to somebody else's command: this connection can no longer be trusted.
+        raise StoreError("the store's answers are out of step", applied="unknown")
+    header = header_of(line) if line else None
+    if status in {b"clear", b"crossed"}:
+        return None
+    if status == b"late":
+        raise LateError(int(note))
+    if status == b"mismatch":
+        raise VersionMismatchError(str(header.version) if header else None)
+    if status == b"reused":
+        raise OperationReusedError("this operation id was used for something else")
+    if status == b"full":
+        raise TooLargeError("messages", session_limit(config))
+    return Outcome(
+        header,
+        int(start),
+        int(end),
+        replayed=status == b"replayed",
+        missing=status == b"missing",
+        note=note,
+    )
+
+
+def span_of(
+    header: Header, left_ms: int, fields: bytes | None, start: int, blocks: Sequence[Block]
+) -> Span:
+    """
+    Return the messages of blocks that were read together.
+
+    Raises:
+        DamagedSessionError: one of them lacks some.
+    """
+    messages: list[StoredMessage] = []
+    for number, block in enumerate(blocks, block_of(start)):
+        messages.extend(block.messages())
+        if start + len(messages) != min((number + 1) * BLOCK, header.next):
+            raise DamagedSessionError("a block is not whole")
+    max_before = blocks[0].max_before if blocks else header.max_created
+    return Span(header, left_ms, fields, start, messages, max_before)
+
+
+def session_limit(config: CacheConfig) -> str:
+    """Say that a session would be too large."""
+    return f"the session would be over {config.max_session_bytes} bytes"
