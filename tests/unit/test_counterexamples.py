@@ -192,7 +192,7 @@ async def test_no_resend_after_standing_still(
 
 @pytest.mark.parametrize("ms", [0, 10**14])
 async def test_store_whose_clock_was_set(cache: SessionCache, ms: int) -> None:
-    """What we believed of the store's clock may be wrong by years: changes are made all the same."""
+    """What we believe of the store's clock may be wrong by years: changes are made all the same."""
     chat = cache.session("chat")
     await chat.append(said(0))
     store_of(cache)._clock.heard(ms)
