@@ -21,8 +21,8 @@ from memory_cache._ports import Condition, Outcome, Rewrite, Span, Terms
 from memory_cache._reads import Reader
 from memory_cache._rewrites import replacing
 from memory_cache._transcript import rendered
-from memory_cache._types import BLOCK, SessionKey, Tier, Version
-from memory_cache._view import ContractMessage
+from memory_cache._types import BLOCK, Header, SessionKey, Tier
+from memory_cache._view import ContractMessage, equals_view
 from memory_cache._writes import Change, Wish, Writer, fingerprint
 
 _TRIES: Final = 16
@@ -30,9 +30,9 @@ _TRIES: Final = 16
 
 
 class Known(NamedTuple):
-    """The caller has seen that what it does not send are the first ``held`` at ``version``."""
+    """The caller has seen that what it does not send are the first ``held`` under ``header``."""
 
-    version: Version
+    header: Header
     held: int
 
 
@@ -67,11 +67,12 @@ class Putter:
             print_ = fingerprint("put", str(wish.ttl_ms), given)
         for left in reversed(range(_TRIES)):
             try:
-                plan = (
-                    await self._plan(key, sent, wish, known)
-                    if left
-                    else await self._replace(sent, wish)
-                )
+                plan = None
+                if left == _TRIES - 1:
+                    plan = await self._grown(key, sent, wish, known)
+                if plan is None and left:
+                    plan = await self._plan(key, sent, wish, known)
+                plan = plan or await self._replace(sent, wish)
                 change = await self._send(key, plan, fields, print_, wish)
             except MovedError:
                 if known is not None:
@@ -99,12 +100,37 @@ class Putter:
         wish = replace(wish, condition=wish.condition or plan.condition)
         return await self._writer.send(key, wish, print_, send), last[-1]
 
+    async def _grown(
+        self, key: SessionKey, sent: Sequence[ContractMessage], wish: Wish, known: Known | None
+    ) -> Plan | None:
+        """
+        Plan the append that it is by what is known already; None: the store must be asked.
+
+        Whether that is still so the condition finds out.
+        """
+        if known is not None:
+            header, views = known.header, list[bytes]()
+            if known.held != header.next - header.first:
+                return None
+        else:
+            page = self._reader.held(key)
+            if page is None or page.header is None:
+                return None
+            header, views = page.header, list(page.views)
+            if wish.condition is not None and wish.condition.version != header.version:
+                return None
+            if len(sent) < len(views) or not all(map(equals_view, views, sent)):
+                return None
+        at = header.next - header.first
+        new = await self._editor.made(sent[len(views) :], header.max_created, at)
+        return Plan(Condition(header.version), new, views + [message.body for message in new])
+
     async def _plan(
         self, key: SessionKey, sent: Sequence[ContractMessage], wish: Wish, known: Known | None
     ) -> Plan:
         span = await self._store.tail(key, 1)
         skip = known.held if known else 0
-        if known and (span is None or span.header.version != known.version):
+        if known and (span is None or span.header.version != known.header.version):
             raise VersionMismatchError(str(span.header.version) if span else None)
         if span is None:
             new = await self._editor.made(sent, 0, 0)

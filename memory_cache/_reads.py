@@ -67,6 +67,10 @@ class Reader:
         self._counters.hits += page is not None
         return page
 
+    def held(self, key: SessionKey) -> Page | None:
+        """Return the whole transcript, if the near cache holds and may answer it; no hit."""
+        return self._peek(key, Ask(_EVERYTHING))
+
     def validator(self, key: SessionKey) -> Callable[[Header], bool]:
         """Return a function that tells whether a page of this header is a hit at this moment."""
         return self._near.validator(key, self._clock.now)

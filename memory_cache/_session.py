@@ -343,7 +343,7 @@ class Session(Followable):
         if found is None:
             return None
         header, record = found
-        return Known(header.version, header.next - header.first), record
+        return Known(header, header.next - header.first), record
 
     async def set_fields(
         self,

@@ -31,7 +31,7 @@ class Expected:
     @property
     def seed(self) -> int:
         """What the hashes of the session's records are seeded with."""
-        return int(self.known.version.inc, 16)
+        return int(self.known.header.inc, 16)
 
 
 @dataclass(frozen=True, slots=True)

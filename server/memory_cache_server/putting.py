@@ -137,7 +137,7 @@ class Putting:
             return None
         if SessionKey(body.namespace or "", body.user_id or "", session.key[2]) != session.key:
             return None
-        version, held = expected.known
+        header, held = expected.known
         record = record_after(raw, grown, held, expected.seed)
         try:
             change, page = await session.put(
@@ -145,7 +145,7 @@ class Putting:
                 fields_of(body),
                 ttl_seconds=body.ttl_seconds,
                 record=record.dump() if record else b"",
-                known=Known(version, grown.known.messages),
+                known=Known(header, grown.known.messages),
             )
         except VersionMismatchError:
             return None

@@ -303,3 +303,37 @@ async def test_equal_messages_cost_no_more(chat: Session, length: int) -> None:
     async with asyncio.timeout(5):
         _, echo = await chat.put([last, *same, last], {})
     assert {message.content for message in contract(echo.view_json)} == {"same"}
+
+
+def scripts_run(server: ValkeyServer) -> int:
+    """How many scripts the server has run."""
+    with server.admin as admin:
+        counted = admin.info("commandstats")
+    return int(counted["cmdstat_evalsha"]["calls"])
+
+
+async def test_put_that_grew_by_what_memory_holds(valkey: ValkeyServer, valkey_url: str) -> None:
+    """A PUT that continues what the near cache holds whole is one script, whoever else writes."""
+    config = CacheConfig(staleness_seconds=600, sweep_seconds=600)
+    sent = [ContractMessage("user", str(at)) for at in range(100)]
+    async with open_cache(valkey_url, config=config) as cache:
+        chat = cache.session("chat")
+        await chat.put(sent[:3], {})
+        await heat(chat)
+        for count in range(4, 100):
+            before = scripts_run(valkey)
+            change, page = await chat.put(sent[:count], {})
+            assert scripts_run(valkey) == before + 1
+            assert (change.start, change.end) == (count - 1, count)
+            assert contents(page) == [str(at) for at in range(count)]
+        # What memory holds is behind by now: it is noticed, and nothing is lost or doubled.
+        async with open_cache(valkey_url) as other:
+            theirs = other.session("chat")
+            await theirs.append(said(0))
+        await chat.put(sent, {})
+        assert contents(await chat.transcript()) == [message.content for message in sent]
+
+
+def contents(page: Page) -> list[str]:
+    """What the messages of a page say."""
+    return [view["content"] for view in orjson.loads(page.view_json)]
