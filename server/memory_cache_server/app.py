@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
 
 from memory_cache import CacheConfig, MemoryCacheError, open_cache, token_counter
 from memory_cache_server import routes_contract, routes_events, routes_own, routes_statistics
@@ -35,7 +34,7 @@ _log = logging.getLogger(__name__)
 _counter = functools.cache(token_counter)
 
 
-def create_server(settings: Settings) -> ASGIApp:
+def create_server(settings: Settings) -> FastPath:
     """
     Make what a worker with these settings runs: the application behind its fast path.
 

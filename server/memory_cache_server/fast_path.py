@@ -28,10 +28,14 @@ _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}")
 _MATTERS: Final = frozenset({b"cache-control", b"memory-min-version", b"if-none-match"})
 """Headers that may ask for another consistency than the bounded one, or for no body."""
 
+ASKED: Final = "memory_cache.asked"
+"""In the state of a scope for which there was no ready answer a moment ago."""
+
 READY_COST: Final = 1024
 """Bytes charged for a ready answer beside its body."""
 
-_Answer = tuple[Message, Message]
+Answer = tuple[Message, Message]
+"""The two ASGI messages of a whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class _Ready:
 
     valid: Callable[[Header], bool]
     header: Header
-    answer: _Answer
+    answer: Answer
     plan: _Plan
 
     @property
@@ -73,16 +77,18 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand the request on."""
-        if scope["type"] == "http" and scope["method"] == "GET" and not scope["root_path"]:
-            answer = self._answer(scope)
-            if answer is not None:
-                start, body = answer
-                await send(start)
-                await send(body)
-                return
-        await self._app(scope, receive, send)
+        answer = None if ASKED in scope.get("state", ()) else self.answer(scope)
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        start, body = answer
+        await send(start)
+        await send(body)
 
-    def _answer(self, scope: Scope) -> _Answer | None:
+    def answer(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request, without waiting; None: it is for the routes."""
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["root_path"]:
+            return None
         tags = None
         for name, value in scope["headers"]:
             if name in _MATTERS:
@@ -139,7 +145,7 @@ def _parsed(services: Services, target: bytes) -> _Plan | None:
     return _Plan(session.key, peek, session.validator(), reading)
 
 
-def _rendered(plan: _Plan, page: Page, header: Header) -> _Answer:
+def _rendered(plan: _Plan, page: Page, header: Header) -> Answer:
     body = session_document(page, plan.key, None, no_data={})
     headers = _headers(plan.reading, header)
     headers["content-length"] = str(len(body))
@@ -147,7 +153,7 @@ def _rendered(plan: _Plan, page: Page, header: Header) -> _Answer:
     return _messages(200, headers, body)
 
 
-def _not_modified(ready: _Ready, tags: bytes) -> _Answer | None:
+def _not_modified(ready: _Ready, tags: bytes) -> Answer | None:
     """Return the 304, if the client has just this answer; anything else is for the routes."""
     headers = _headers(ready.plan.reading, ready.header)
     if tags.decode("latin-1") != headers["etag"]:
@@ -159,7 +165,7 @@ def _headers(reading: Reading, header: Header) -> dict[str, str]:
     return {**PRIVATE, **read_headers(reading, Tier.NEAR, header.version)}
 
 
-def _messages(status: int, headers: dict[str, str], body: bytes) -> _Answer:
+def _messages(status: int, headers: dict[str, str], body: bytes) -> Answer:
     raw = [_header(*header) for header in headers.items()]
     start = {"type": "http.response.start", "status": status, "headers": raw}
     return start, {"type": "http.response.body", "body": body}

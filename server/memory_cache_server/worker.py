@@ -14,24 +14,21 @@ import os
 import signal
 import socket
 import sys
-from typing import Final
 
 import uvicorn
 import uvloop
 from pydantic import BaseModel
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Message, Receive, Scope, Send
 
 from memory_cache import MemoryCacheError
 from memory_cache_server import logs
 from memory_cache_server.app import create_server
-from memory_cache_server.event_stream import ABORT, FINISHING
+from memory_cache_server.event_stream import FINISHING
+from memory_cache_server.fast_path import FastPath
+from memory_cache_server.protocol import Protocol
 from memory_cache_server.settings import Settings
 
 COULD_NOT_START = 3
-
-_OFFER: Final = b"\r\nUpgrade: h2c\r\n"
-_PASSED_OVER: Final = b"\r\nIgnored: h2c\r\n"
 
 _log = logging.getLogger("memory_cache_server.worker")  # runs as __main__
 
@@ -46,9 +43,10 @@ class Order(BaseModel):
 class _Application:
     """The application; keeps the error its lifespan ended with, which uvicorn would only print."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: FastPath) -> None:
         self.failure: Exception | None = None
         self.finishing = asyncio.Event()
+        self.at_once = app.answer
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> object:
@@ -96,25 +94,6 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _Protocol(HttpToolsProtocol):
-    """
-    Lets an answer close its connection, where the client does not take what was sent.
-
-    And keeps the bodies of requests that offer h2c, as the first of Java's client do. An offer may
-    be passed over (RFC 9110, 7.8), but the parser ends the message at its head then, and the body
-    is lost. So it is shown another name of the same length; a JSON text cannot hold this line.
-    """
-
-    def data_received(self, data: bytes) -> None:
-        if _OFFER in data:
-            data = data.replace(_OFFER, _PASSED_OVER)
-        super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["state"][ABORT] = self.transport.abort
-
-
 def main() -> int:
     """Serve until told to finish; 0, or `COULD_NOT_START` with the reason on the channel."""
     channel = _claim_stdout()
@@ -158,7 +137,7 @@ def _configuration(app: _Application, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         interface="asgi3",
-        http=_Protocol,
+        http=Protocol,
         ws="none",
         lifespan="on",
         loop="none",
