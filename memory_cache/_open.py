@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 from memory_cache._clock import SystemClock
 from memory_cache._config import CacheConfig
@@ -20,10 +21,9 @@ from memory_cache._view import ulid
 from memory_cache._writes import Writer
 
 
-@asynccontextmanager
-async def open_cache(
+def open_cache(
     url: str = "redis://localhost:6379", *, config: CacheConfig | None = None
-) -> AsyncIterator[SessionCache]:
+) -> AbstractAsyncContextManager[SessionCache]:
     """
     Connect to a Redis >= 7.0 or a Valkey, and give a cache until the block ends.
 
@@ -35,17 +35,53 @@ async def open_cache(
         StoreError: there is no server.
         IncompatibleStoreError: the server is too old.
     """
-    config = config or CacheConfig()
-    backend = await RedisBackend.connect(url, config)
-    async with cache_over(backend.store, backend.bus, SystemClock(), config) as cache:
-        yield cache
+    wanted = config or CacheConfig()
+
+    async def connect() -> tuple[Store, Bus]:
+        backend = await RedisBackend.connect(url, wanted)
+        return backend.store, backend.bus
+
+    return _Opening(connect, SystemClock(), wanted)
 
 
-@asynccontextmanager
-async def cache_over(
+def cache_over(
     store: Store, bus: Bus, clock: Clock, config: CacheConfig
-) -> AsyncIterator[SessionCache]:
+) -> AbstractAsyncContextManager[SessionCache]:
     """Give a cache over any store and bus, such as those of ``memory_cache.testing``."""
+
+    async def connect() -> tuple[Store, Bus]:
+        return store, bus
+
+    return _Opening(connect, clock, config)
+
+
+class _Opening(AbstractAsyncContextManager[SessionCache]):
+    """
+    A cache from the beginning of a block to its end.
+
+    Not a generator: an event loop may close those before its end, those inside others first.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[tuple[Store, Bus]]], clock: Clock, config: CacheConfig
+    ) -> None:
+        self._connect: Final = connect
+        self._clock: Final = clock
+        self._config: Final = config
+
+    async def __aenter__(self) -> SessionCache:
+        self._parts = _parts(*await self._connect(), self._clock, self._config)
+        if self._config.near_cache_bytes:
+            self._parts.listener.start()
+        return SessionCache(self._parts)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._parts.near.waiters.close()
+        # Whatever ends the block, its own exception goes on; a crash of ours comes on top.
+        await asyncio.shield(_close(self._parts))
+
+
+def _parts(store: Store, bus: Bus, clock: Clock, config: CacheConfig) -> Parts:
     counters = Counters()
     near = NearCache(config, counters, bus.subscribe, bus.unsubscribe)
     listener = Listener(store, bus, near, clock, config, counters)
@@ -58,19 +94,12 @@ async def cache_over(
         max_depth=config.max_depth,
     )
     writer = Writer(store, near, reader, scribe, clock, config, counters)
-    if config.near_cache_bytes:
-        listener.start()
-    try:
-        yield SessionCache(Parts(store, near, listener, reader, writer, clock, config, counters))
-    finally:
-        near.waiters.close()
-        # Whatever ends the block, its own exception goes on; a crash of ours comes on top.
-        await asyncio.shield(_close(store, listener, writer))
+    return Parts(store, near, listener, reader, writer, clock, config, counters)
 
 
-async def _close(store: Store, listener: Listener, writer: Writer) -> None:
+async def _close(parts: Parts) -> None:
     try:
-        await writer.aclose()
-        await listener.aclose()
+        await parts.writer.aclose()
+        await parts.listener.aclose()
     finally:
-        await store.aclose()
+        await parts.store.aclose()

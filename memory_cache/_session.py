@@ -1,5 +1,6 @@
 """The library's face: a cache, and handles of its sessions."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -61,6 +62,7 @@ class SessionCache:
     def __init__(self, parts: Parts) -> None:
         """Use these parts; whoever made them closes them."""
         self._parts = parts
+        self._loop = asyncio.get_running_loop()
         self._putter = Putter(parts.writer, parts.reader)
         self._follower = Follower(parts.near, parts.reader, parts.clock, parts.config)
 
@@ -71,6 +73,11 @@ class SessionCache:
             f"<SessionCache [{now.sessions_held} sessions | {now.bytes_held} of"
             f" {now.bytes_budget} bytes | lease {now.lease_seconds:.3f} s]>"
         )
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop on which it was opened: whatever awaits must be awaited there."""
+        return self._loop
 
     def session(
         self, session_id: str, *, namespace: str | None = None, user_id: str | None = None

@@ -2,27 +2,39 @@
 
 import asyncio
 import itertools
-from contextlib import AsyncExitStack
+import warnings
+from collections.abc import AsyncGenerator
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from memory_cache import CacheClosedError, CacheConfig, SessionCache, SessionKey, open_cache
 
 _PAGE: Final = 1000
 
 
+class _Place:
+    """What one event loop has of a cache of our own."""
+
+    def __init__(self) -> None:
+        self.opening = asyncio.Lock()
+        self.cache: SessionCache | None = None
+        self.life: AsyncGenerator[None] | None = None
+
+
 class CacheSource:
     """
-    A cache that somebody else opened and closes; or, of a URL, one that is opened at first use.
+    A cache that somebody else opened and closes; or, of a URL, one for each event loop.
 
-    Frameworks make their stores outside of the event loop, where nothing can be connected yet.
+    That one is opened at first use, for frameworks make their stores outside of any loop, and it
+    ends with the loop, or with one of its runs: frameworks that are called without ``await`` run
+    an event loop for each call.
     """
 
     def __init__(self, cache: SessionCache | str, config: CacheConfig | None = None) -> None:
         """Use ``cache``, or connect to it if it is a URL; ``config`` is for the latter."""
         self._cache = cache
         self._config = config
-        self._stack = AsyncExitStack()
-        self._opening = asyncio.Lock()
+        self._places = WeakKeyDictionary[asyncio.AbstractEventLoop, _Place]()
         self._closed = False
 
     async def get(self) -> SessionCache:
@@ -30,24 +42,52 @@ class CacheSource:
         Return the cache.
 
         Raises:
+            RuntimeError: the cache that is shared was opened on another event loop.
             CacheClosedError: ``aclose`` was called.
             StoreError, IncompatibleStoreError, ValueError: as ``open_cache``.
         """
+        loop = asyncio.get_running_loop()
         if isinstance(self._cache, SessionCache):
+            if self._cache.loop is not loop:
+                # There an answer would be waited for that comes here: for ever.
+                raise RuntimeError("the cache was opened on another event loop; give its URL")
             return self._cache
-        async with self._opening:
+        place = self._places.setdefault(loop, _Place())
+        async with place.opening:
             if self._closed:
                 raise CacheClosedError("the adapter was closed")
-            if isinstance(self._cache, str):
-                opened = open_cache(self._cache, config=self._config)
-                self._cache = await self._stack.enter_async_context(opened)
-            return self._cache
+            if place.cache is None:
+                place.life = _life(place, self._cache, self._config)
+                with warnings.catch_warnings():
+                    # That the loop has closed its generators before; it does so again.
+                    warnings.simplefilter("ignore", ResourceWarning)
+                    opened = anext(place.life)
+                await opened
+            assert place.cache is not None
+            return place.cache
 
     async def aclose(self) -> None:
-        """Close the cache if it is our own; one that is shared goes on."""
-        async with self._opening:
-            self._closed = True
-            await self._stack.aclose()
+        """
+        Close a cache of our own; one that is shared goes on.
+
+        What another event loop has of it ends with that loop.
+        """
+        self._closed = True
+        place = self._places.get(asyncio.get_running_loop())
+        if place is not None:
+            async with place.opening:
+                if place.life is not None:
+                    await place.life.aclose()
+
+
+async def _life(place: _Place, url: str, config: CacheConfig | None) -> AsyncGenerator[None]:
+    """Keep a cache open; a generator, for those are what a loop closes that is done."""
+    async with open_cache(url, config=config) as cache:
+        place.cache = cache
+        try:
+            yield
+        finally:
+            place.cache = None
 
 
 async def every_session(

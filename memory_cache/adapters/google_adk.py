@@ -66,7 +66,9 @@ class MemoryCacheSessionService(BaseSessionService):
         self._ttl_seconds = ttl_seconds
         self._refuse_stale = refuse_stale
         self._state_namespace = state_namespace
-        self._locks = WeakValueDictionary[mc.SessionKey, asyncio.Lock]()
+        self._locks = WeakValueDictionary[
+            tuple[asyncio.AbstractEventLoop, mc.SessionKey], asyncio.Lock
+        ]()
 
     @classmethod
     def from_url(cls, url: str, *, config: mc.CacheConfig | None = None) -> Self:
@@ -161,8 +163,9 @@ class MemoryCacheSessionService(BaseSessionService):
         if event.partial:
             return event
         chat = await self._chat(session.app_name, session.user_id, session.id)
-        # Of one process one at a time: else many would try again whenever one of them is through.
-        async with self._locks.setdefault(chat.key, asyncio.Lock()):
+        # Of one event loop one at a time: else many would try again when one of them is through.
+        here = asyncio.get_running_loop(), chat.key
+        async with self._locks.setdefault(here, asyncio.Lock()):
             return await self._append(chat, session, event)
 
     async def _append(self, chat: mc.Session, session: Session, event: Event) -> Event:

@@ -18,6 +18,7 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
 
 from memory_cache import SessionCache
+from memory_cache.adapters._source import CacheSource
 
 T = TypeVar("T")
 
@@ -26,10 +27,11 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
     """
     One conversation: every message is one message of a session, as ``message_to_dict`` gives it.
 
-    Use the methods that are awaited. The others wait for them in another thread than the event
-    loop's, which must be given; elsewhere they raise ``RuntimeError``. All raise what
-    ``memory_cache.Session`` raises: ``StoreError`` where Redis does not answer,
-    ``InvalidInputError`` for what JSON does not keep unchanged.
+    Use the methods that are awaited, on the event loop of the cache; elsewhere they raise
+    ``RuntimeError``. The others wait for them in another thread than that loop's, while it runs;
+    else they raise ``RuntimeError``. All raise what ``memory_cache.Session`` raises:
+    ``StoreError`` where Redis does not answer, ``InvalidInputError`` for what JSON does not keep
+    unchanged.
     """
 
     def __init__(
@@ -40,31 +42,33 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
         namespace: str | None = None,
         user_id: str | None = None,
         ttl_seconds: int | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         """
         Name a conversation; nothing is sent.
 
-        ``ttl_seconds``: it lives that long after each message. ``loop``: the event loop on which
-        ``cache`` was opened, for those who call from other threads.
+        ``ttl_seconds``: it lives that long after each message.
         """
         super().__init__()
         self._session = cache.session(session_id, namespace=namespace, user_id=user_id)
+        self._source = CacheSource(cache)
+        self._loop = cache.loop
         self._ttl_seconds = ttl_seconds
-        self._loop = loop
 
     async def aget_messages(self) -> list[BaseMessage]:
         """Return all messages, oldest first."""
+        await self._source.get()
         return messages_from_dict((await self._session.transcript()).messages)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end, all or none."""
+        await self._source.get()
         if messages:
             sent = [message_to_dict(message) for message in messages]
             await self._session.append(sent, ttl_seconds=self._ttl_seconds)
 
     async def aclear(self) -> None:
         """Delete the session."""
+        await self._source.get()
         await self._session.delete()
 
     @property
@@ -85,7 +89,7 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
             here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             here = None
-        if self._loop is None or here is not None:
+        if here is self._loop or not self._loop.is_running():
             call.close()
-            raise RuntimeError("use the awaited method, or give the loop and call from a thread")
+            raise RuntimeError("use the awaited method, or call from a thread while the loop runs")
         return asyncio.run_coroutine_threadsafe(call, self._loop).result()

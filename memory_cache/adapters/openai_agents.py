@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 
 from agents import TResponseInputItem
 from agents.memory import SessionSettings
+from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
 
 from memory_cache import NEWEST, CacheConfig, Consistency, Session, SessionCache
 from memory_cache.adapters._source import CacheSource
@@ -36,7 +37,7 @@ class MemoryCacheSession:
         user_id: str | None = None,
         ttl_seconds: int | None = None,
         consistency: Consistency = NEWEST,
-        session_settings: SessionSettings | None = None,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
         """
         Name a conversation; nothing is sent.
@@ -46,7 +47,11 @@ class MemoryCacheSession:
         with a limit; ``BOUNDED`` is faster and may miss what another worker has just added.
         """
         self.session_id = session_id
-        self.session_settings = session_settings or SessionSettings()
+        self.session_settings = (
+            SessionSettings()
+            if session_settings is None
+            else coerce_session_settings(session_settings)
+        )
         self._source = CacheSource(cache, config)
         self._scope = {"namespace": namespace, "user_id": user_id}
         self._ttl_seconds = ttl_seconds
@@ -62,7 +67,8 @@ class MemoryCacheSession:
         namespace: str | None = None,
         user_id: str | None = None,
         ttl_seconds: int | None = None,
-        session_settings: SessionSettings | None = None,
+        consistency: Consistency = NEWEST,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> Self:
         """Return one with a cache of its own, opened at first use; it is to be closed."""
         return cls(
@@ -72,6 +78,7 @@ class MemoryCacheSession:
             namespace=namespace,
             user_id=user_id,
             ttl_seconds=ttl_seconds,
+            consistency=consistency,
             session_settings=session_settings,
         )
 
@@ -87,8 +94,7 @@ class MemoryCacheSession:
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """Return the latest ``limit`` items, oldest first; with no limit anywhere, all."""
-        if limit is None and self.session_settings is not None:
-            limit = self.session_settings.limit
+        limit = resolve_session_limit(limit, self.session_settings)
         if limit is not None and limit <= 0:
             return []
         session = await self._session()

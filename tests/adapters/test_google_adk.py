@@ -160,6 +160,22 @@ async def test_one_session_object(cache: SessionCache) -> None:
     assert await read(service) == session
 
 
+async def test_loops_of_their_own(valkey_url: str) -> None:
+    """Threads with event loops of their own may append to one session at once."""
+    service = MemoryCacheSessionService(valkey_url, refuse_stale=False)
+    await service.create_session(**HERE)
+
+    async def several(start: int) -> None:
+        async with asyncio.timeout(60):
+            session = await read(service)
+            events = (event(start + at) for at in range(10))
+            await asyncio.gather(*(service.append_event(session, each) for each in events))
+
+    await asyncio.gather(*(asyncio.to_thread(asyncio.run, several(10 * n)) for n in range(6)))
+    assert len((await read(service)).events) == 60
+    await service.close()
+
+
 async def test_same_id(cache: SessionCache) -> None:
     """An event that is delivered again is not added again; another one with its id is."""
     service = MemoryCacheSessionService(cache)

@@ -62,15 +62,27 @@ async def test_two_workers(cache: SessionCache, other_cache: SessionCache) -> No
 
 async def test_other_threads(cache: SessionCache) -> None:
     """From a thread the methods that are not awaited work; on the event loop they are refused."""
-    history = MemoryCacheChatMessageHistory("s", cache, loop=asyncio.get_running_loop())
+    history = MemoryCacheChatMessageHistory("s", cache)
     await asyncio.to_thread(history.add_user_message, "hi")
     assert await asyncio.to_thread(lambda: history.messages) == [HumanMessage("hi")]
     with pytest.raises(RuntimeError):
         history.add_user_message("hi")
     await asyncio.to_thread(history.clear)
     assert await history.aget_messages() == []
-    with pytest.raises(RuntimeError):
-        await asyncio.to_thread(MemoryCacheChatMessageHistory("s", cache).clear)
+
+
+def test_other_loop(valkey_url: str) -> None:
+    """Where the cache's event loop does not run, every method says so at once."""
+    loop = asyncio.new_event_loop()
+    opening = open_cache(valkey_url)
+    history = MemoryCacheChatMessageHistory("s", loop.run_until_complete(opening.__aenter__()))
+    for call in (history.aget_messages(), history.aadd_messages(MESSAGES), history.aclear()):
+        with pytest.raises(RuntimeError, match="another event loop"):
+            asyncio.run(asyncio.wait_for(call, 10))
+    with pytest.raises(RuntimeError, match="while the loop runs"):
+        history.clear()
+    loop.run_until_complete(opening.__aexit__(None, None, None))
+    loop.close()
 
 
 async def test_runnable(cache: SessionCache, other_cache: SessionCache) -> None:

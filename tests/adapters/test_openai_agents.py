@@ -1,6 +1,7 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 from uuid import uuid4
 
@@ -146,6 +147,14 @@ async def test_from_url(valkey_url: str) -> None:
         await session.get_items()
 
 
+async def test_settings_as_the_sdk_takes_them(cache: SessionCache) -> None:
+    """Settings may be a dictionary, as for the SDK's own sessions."""
+    session = MemoryCacheSession("s", cache, session_settings={"limit": 2})
+    await session.add_items(as_items(ITEMS))
+    assert session.session_settings == SessionSettings(limit=2)
+    assert text(await session.get_items()) == text(ITEMS[-2:])
+
+
 async def test_shared_cache_goes_on(cache: SessionCache) -> None:
     """Closing a session leaves a cache that was passed in open, and namespaces keep apart."""
     async with MemoryCacheSession("s", cache, namespace="a") as session:
@@ -201,6 +210,96 @@ async def test_runner(cache: SessionCache, other_cache: SessionCache) -> None:
     assert text(await session.get_items()) == text(await reference.get_items())
     assert len(await session.get_items()) == 8
     reference.close()
+
+
+@pytest.fixture
+def loop_of_the_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    """The event loop that the SDK runs again and again when it is not awaited."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield loop
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.mark.usefixtures("loop_of_the_thread")
+def test_run_sync(valkey: ValkeyServer, valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Runs that are not awaited, one after the other, then awaited ones on loops of their own.
+
+    Each goes on with the conversation, and leaves no connection behind and nothing in the log.
+    """
+    agents.set_tracing_disabled(disabled=True)
+    agent = agents.Agent(name="a", model=ScriptedModel(), tools=[add])
+    session = MemoryCacheSession.from_url("s", url=valkey_url)
+    for turn in range(4):
+        if turn < 2:
+            agents.Runner.run_sync(agent, "add 1 and 2", session=session)
+        else:
+            asyncio.run(agents.Runner.run(agent, "add 1 and 2", session=session))
+        assert connections(valkey) == 1  # the one that asks
+    assert len(asyncio.run(session.get_items())) == 16
+    asyncio.run(session.close())
+    with pytest.raises(CacheClosedError):
+        asyncio.run(session.get_items())
+    assert caplog.record_tuples == []
+
+
+def connections(valkey: ValkeyServer) -> int:
+    """How many there are to the store, once those that were closed have gone."""
+    with valkey.admin as client:
+        deadline = time.monotonic() + 10
+        while (count := len(client.client_list())) > 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return count
+
+
+def test_run_sync_with_a_cache_of_its_loop(
+    valkey_url: str, loop_of_the_thread: asyncio.AbstractEventLoop
+) -> None:
+    """A cache that was opened on the loop of such runs stays open between them."""
+    agents.set_tracing_disabled(disabled=True)
+    agent = agents.Agent(name="a", model=ScriptedModel(), tools=[add])
+    loop, opening = loop_of_the_thread, open_cache(valkey_url)
+    session = MemoryCacheSession("s", loop.run_until_complete(opening.__aenter__()))
+    for _ in range(2):
+        agents.Runner.run_sync(agent, "add 1 and 2", session=session)
+    assert len(loop.run_until_complete(session.get_items())) == 8
+    loop.run_until_complete(opening.__aexit__(None, None, None))
+
+
+def test_another_loop(valkey_url: str) -> None:
+    """On another event loop than its cache's every method says so at once, and changes nothing."""
+    loop = asyncio.new_event_loop()
+    opening = open_cache(valkey_url)
+    session = MemoryCacheSession("s", loop.run_until_complete(opening.__aenter__()))
+    loop.run_until_complete(session.add_items(as_items(ITEMS)))
+    calls: list[Any] = [
+        session.get_items(),
+        session.get_items(1),
+        session.add_items(as_items(ITEMS)),
+        session.pop_item(),
+        session.clear_session(),
+    ]
+    for call in calls:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            asyncio.run(asyncio.wait_for(call, 10))
+    assert text(loop.run_until_complete(session.get_items())) == text(ITEMS)
+    loop.run_until_complete(opening.__aexit__(None, None, None))
+    loop.close()
+
+
+async def test_threads_with_loops_of_their_own(valkey_url: str) -> None:
+    """A session of a URL may be used on several event loops at once, and is closed on each."""
+    session = MemoryCacheSession.from_url("s", url=valkey_url)
+
+    async def several() -> None:
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(session.add_items(as_items(ITEMS[:1])) for _ in range(10)))
+
+    await asyncio.gather(*(asyncio.to_thread(asyncio.run, several()) for _ in range(4)), several())
+    assert len(await session.get_items()) == 50
+    await session.close()
 
 
 OPERATIONS = st.lists(
