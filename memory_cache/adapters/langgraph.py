@@ -1,0 +1,295 @@
+"""
+A checkpointer of LangGraph.
+
+    async with open_cache("redis://localhost:6379") as cache:
+        graph = builder.compile(checkpointer=MemoryCacheSaver(cache))
+        await graph.ainvoke(turn, {"configurable": {"thread_id": "chat-1"}})
+
+A namespace of a thread is one session, to which every checkpoint and every task's writes are added.
+What a step costs does not grow with the thread, neither with ``DeltaChannel`` nor with the list of
+messages that other graphs have; see ``_langgraph_values``.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Self
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    PendingWrite,
+    get_checkpoint_id,
+    get_checkpoint_metadata,
+    writes_sort_key,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+import memory_cache as mc
+from memory_cache.adapters._langgraph_log import Line, Log
+from memory_cache.adapters._langgraph_values import Stored, Values, carried, packed, unpacked
+from memory_cache.adapters._source import CacheSource, every_session
+
+_TRIES: Final = 64
+_PREFIX: Final = "ns:"
+
+
+class MemoryCacheSaver(BaseCheckpointSaver[int]):
+    """
+    Checkpoints of threads; use a graph's awaited methods (``ainvoke``, ``astream`` …).
+
+    A method raises what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not
+    answer, ``InvalidNameError`` for a thread's id that is refused, ``TooLargeError`` for a value
+    over ``CacheConfig.max_message_bytes``.
+    """
+
+    def __init__(
+        self,
+        cache: mc.SessionCache | str,
+        *,
+        config: mc.CacheConfig | None = None,
+        namespace: str = "langgraph",
+        serde: SerializerProtocol | None = None,
+    ) -> None:
+        """
+        Keep checkpoints in a namespace of a cache; nothing is sent.
+
+        ``cache``: one that is shared; or a URL, and it has one of its own, made by ``config``.
+        Lists that grow are kept in a second namespace, named like the first with ``-lists``.
+        """
+        super().__init__(serde=serde)
+        self._source = CacheSource(cache, config)
+        self._namespace = namespace
+        self._lists = f"{namespace}-lists"
+
+    @classmethod
+    def from_url(cls, url: str, *, config: mc.CacheConfig | None = None) -> Self:
+        """Return a saver with a cache of its own, opened at first use; it is to be closed."""
+        return cls(url, config=config)
+
+    async def close(self) -> None:
+        """Close a cache of our own; one that was passed in goes on."""
+        await self._source.aclose()
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Add a checkpoint, whole or not at all; cancelled, some elements of a list may be left."""
+        thread, name = _place(config)
+        parent = get_checkpoint_id(config)
+        log = await self._log(thread, name)
+        seq = await log.find(parent) if parent else None
+        before = {} if seq is None else (await log.line(seq))["values"]
+        before = {channel: carried(each, seq or 0) for channel, each in before.items()}
+        without = {key: each for key, each in checkpoint.items() if key != "channel_values"}
+        line = {
+            "checkpoint": checkpoint["id"],
+            "parent": parent,
+            "data": packed(self.serde, without),
+            "metadata": packed(self.serde, get_checkpoint_metadata(config, metadata)),
+            "values": await self._kept(thread, checkpoint, new_versions, before),
+        }
+        for _ in range(_TRIES):
+            try:
+                await log.session.append(await log.placed(line), if_version=log.version)
+            except mc.VersionMismatchError:
+                log = await self._log(thread, name)
+            else:
+                return _config(thread, name, checkpoint["id"])
+        raise mc.StoreError("the thread changes too fast")
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Add what a task has written to a checkpoint; what is there already is not added again."""
+        items = [
+            [WRITES_IDX_MAP.get(channel, at), channel, packed(self.serde, value)]
+            for at, (channel, value) in enumerate(writes)
+        ]
+        checkpoint_id = config["configurable"]["checkpoint_id"]
+        about = {"writes": checkpoint_id, "task_id": task_id, "task_path": task_path}
+        if items:
+            await (await self._session(*_place(config))).append({**about, "items": items})
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint, the newest if none is named; None if there is none."""
+        thread, name = _place(config)
+        log = await self._log(thread, name)
+        found = await _target(log, config)
+        if found is None:
+            return None
+        return await self._tuple(log, found, await self._values(thread))
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002  theirs
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Yield checkpoints, the newest first; of one namespace, one thread, or all."""
+        only = get_checkpoint_id(config) if config else None
+        end = get_checkpoint_id(before) if before else None
+        left = limit
+        for thread, name in await self._logs(config):
+            log, values = await self._log(thread, name), await self._values(thread)
+            async for each in log.newest_first():
+                if left is not None and left <= 0:
+                    return
+                if (only and each != only) or (end and each >= end):
+                    continue
+                if filter and not await self._has(log, each, filter):
+                    continue
+                yield await self._tuple(log, each, values)
+                left = None if left is None else left - 1
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete all of a thread's checkpoints and writes."""
+        cache = await self._source.get()
+        for namespace in (self._namespace, self._lists):
+            for key in await every_session(cache, namespace, str(thread_id)):
+                session = cache.session(
+                    key.session_id, namespace=key.namespace, user_id=key.user_id
+                )
+                await session.delete()
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return what was written to channels since each had a value, from one way back."""
+        thread, name = _place(config)
+        log, values = await self._log(thread, name), await self._values(thread)
+        found: dict[str, DeltaChannelHistory] = {each: {"writes": []} for each in channels}
+        left = set(channels)
+        target = await _target(log, config) if left else None
+        while target is not None and left:
+            parent = (await log.line(await log.find(target) or 0))["parent"]
+            seq = await log.find(parent) if parent else None
+            if seq is None:
+                break
+            writes, stored = await self._writes(log, parent), (await log.line(seq))["values"]
+            for channel in sorted(left):
+                found[channel]["writes"][:0] = [each for each in writes if each[1] == channel]
+                if channel in stored:
+                    value = await values.load(self.serde, log, channel, stored[channel])
+                    found[channel]["seed"] = value
+                    left.discard(channel)
+            target = parent
+        return found
+
+    async def _session(self, thread: str, name: str) -> mc.Session:
+        cache = await self._source.get()
+        return cache.session(_PREFIX + name, namespace=self._namespace, user_id=thread)
+
+    async def _log(self, thread: str, name: str) -> Log:
+        return await Log.read(await self._session(thread, name))
+
+    async def _values(self, thread: str) -> Values:
+        return Values(await self._source.get(), self._lists, thread)
+
+    async def _logs(self, config: RunnableConfig | None) -> list[tuple[str, str]]:
+        """Return the threads and namespaces that a listing is of."""
+        configurable = config["configurable"] if config else {}
+        if "checkpoint_ns" in configurable:
+            return [_place({"configurable": configurable})]
+        thread = str(configurable["thread_id"]) if config else None
+        keys = await every_session(await self._source.get(), self._namespace, thread)
+        return [(key.user_id, key.session_id.removeprefix(_PREFIX)) for key in keys]
+
+    async def _kept(
+        self,
+        thread: str,
+        checkpoint: Checkpoint,
+        new_versions: ChannelVersions,
+        before: Mapping[str, Stored],
+    ) -> dict[str, Stored]:
+        """Return how a checkpoint's values are kept: those that are not new as they were before."""
+        store, kept = await self._values(thread), dict[str, Stored]()
+        values = checkpoint["channel_values"]
+        for channel, version in checkpoint["channel_versions"].items():
+            old = before.get(channel)
+            if channel not in new_versions and old is not None and old["version"] == version:
+                kept[channel] = old
+            elif channel in values:
+                kept[channel] = await store.keep(self.serde, values[channel], version, old)
+        return kept
+
+    async def _has(self, log: Log, checkpoint_id: str, wanted: dict[str, Any]) -> bool:
+        line = await log.line(await log.find(checkpoint_id) or 0)
+        metadata = unpacked(self.serde, line["metadata"])
+        return all(metadata.get(key) == value for key, value in wanted.items())
+
+    async def _tuple(self, log: Log, checkpoint_id: str, values: Values) -> CheckpointTuple:
+        key, line = log.session.key, await log.line(await log.find(checkpoint_id) or 0)
+        name = key.session_id.removeprefix(_PREFIX)
+        loaded = [
+            (channel, await values.load(self.serde, log, channel, stored))
+            for channel, stored in line["values"].items()
+        ]
+        parent = line["parent"]
+        checkpoint: Checkpoint = unpacked(self.serde, line["data"])
+        checkpoint["channel_values"] = dict(loaded)
+        return CheckpointTuple(
+            config=_config(key.user_id, name, checkpoint_id),
+            checkpoint=checkpoint,
+            metadata=unpacked(self.serde, line["metadata"]),
+            parent_config=_config(key.user_id, name, parent) if parent else None,
+            pending_writes=await self._writes(log, checkpoint_id),
+        )
+
+    async def _writes(self, log: Log, checkpoint_id: str) -> list[PendingWrite]:
+        """Return the writes of a checkpoint in the order in which they are applied."""
+        written: dict[tuple[str, str, int], tuple[str, Line]] = {}
+        places: dict[tuple[str, int], tuple[str, str, int]] = {}
+        for line in await log.writes(checkpoint_id):
+            for at, channel, part in line["items"]:
+                key = writes_sort_key(line["task_path"], line["task_id"], at)
+                known = places.get((line["task_id"], at))
+                if known is not None and at >= 0:
+                    continue  # the first stays; of errors, interrupts and the like the last does
+                if known is not None:
+                    del written[known]
+                places[line["task_id"], at] = key
+                written[key] = channel, part
+        return [
+            (task_id, channel, unpacked(self.serde, part))
+            for (_, task_id, _), (channel, part) in sorted(written.items())
+        ]
+
+
+async def _target(log: Log, config: RunnableConfig) -> str | None:
+    """Return the id of the checkpoint that is meant, if there is one."""
+    wanted = get_checkpoint_id(config)
+    if wanted:
+        return None if await log.find(wanted) is None else wanted
+    async for newest in log.newest_first():
+        return newest
+    return None
+
+
+def _place(config: RunnableConfig) -> tuple[str, str]:
+    configurable = config["configurable"]
+    return str(configurable["thread_id"]), configurable.get("checkpoint_ns", "")
+
+
+def _config(thread: str, name: str, checkpoint_id: str) -> RunnableConfig:
+    return {
+        "configurable": {
+            "thread_id": thread,
+            "checkpoint_ns": name,
+            "checkpoint_id": checkpoint_id,
+        }
+    }
