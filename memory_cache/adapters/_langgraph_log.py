@@ -88,7 +88,7 @@ class Log:
             waiting = {each: list(seqs) for each, seqs in line["waiting"].items()}
         for each, seqs in self._writes.items():
             came = [seq for seq in seqs if seq > seen]
-            if came and each not in self._places:
+            if came:
                 waiting[each] = [*waiting.get(each, []), *came]
         early = waiting.pop(name, [])
         kept = {each: seqs for each, seqs in waiting.items() if each > max(name, top or "")}

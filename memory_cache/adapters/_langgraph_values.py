@@ -16,7 +16,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 import memory_cache as mc
-from memory_cache.adapters._langgraph_log import Log
+from memory_cache.adapters._langgraph_log import Line, Log
 
 _LONG: Final = 8
 _SMALL: Final = 256
@@ -49,10 +49,10 @@ class Values:
         if not (comparable and type(inner) is list and len(inner) >= _LONG):
             return {"version": version, "typed": packed(serde, value)}
         parts = [packed(serde, each) for each in inner]
-        known = (before or {}).get("count", 0)
-        digests = _digests(parts, known)
-        grown = known > 0 and before is not None and digests.get(known) == before["digest"]
-        if grown and before is not None and known == len(parts):
+        earlier = (before or {}).get("count", 0)
+        digests = _digests(parts, earlier)
+        grown = earlier > 0 and before is not None and digests.get(earlier) == before["digest"]
+        if grown and before is not None and earlier == len(parts):
             return {**before, "version": version, "snapshot": snapshot}
         place: Stored
         if grown and before is not None and await self._extended(before, parts):
@@ -67,13 +67,14 @@ class Values:
 
     async def load(self, serde: SerializerProtocol, log: Log, name: str, stored: Stored) -> Any:  # noqa: ANN401  a channel's
         """Return a value; ``DamagedSessionError`` if it is not there any more."""
+        about = stored
         if "at" in stored:
             stored = (await log.line(stored["at"]))["values"][name]
         if "typed" in stored:
             return unpacked(serde, stored["typed"])
         parts = stored["items"] if "items" in stored else await self._listed(stored)
         inner = [unpacked(serde, part) for part in parts]
-        return _DeltaSnapshot(inner) if stored["snapshot"] else inner
+        return _DeltaSnapshot(inner) if about["snapshot"] else inner
 
     def _session(self, name: str) -> mc.Session:
         return self._cache.session(name, namespace=self._namespace, user_id=self._thread)
@@ -94,11 +95,22 @@ class Values:
 
     async def _listed(self, stored: Stored) -> list[Part]:
         name = stored["list"]
-        if len(self._lists.get(name, [])) < stored["count"]:
+        if name not in self._lists:
             self._lists[name] = (await self._session(name).transcript()).messages
         if len(self._lists[name]) < stored["count"]:
             raise mc.DamagedSessionError("a list of the thread is not there any more")
         return self._lists[name][: stored["count"]]
+
+
+def known(line: Line, seq: int) -> dict[str, Stored]:
+    """
+    Return how the values of a checkpoint are kept in the next one, where they are the same.
+
+    Those of ``past`` are none of its own: lists that channels had before, from which they may grow.
+    A delta channel has a value only now and then.
+    """
+    past = {channel: {**each, "version": None} for channel, each in line["past"].items()}
+    return {**past, **{channel: carried(each, seq) for channel, each in line["values"].items()}}
 
 
 def carried(stored: Stored, seq: int) -> Stored:

@@ -31,7 +31,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 import memory_cache as mc
 from memory_cache.adapters._langgraph_log import Line, Log
-from memory_cache.adapters._langgraph_values import Stored, Values, carried, packed, unpacked
+from memory_cache.adapters._langgraph_values import Stored, Values, known, packed, unpacked
 from memory_cache.adapters._source import CacheSource, every_session
 
 _TRIES: Final = 64
@@ -83,19 +83,21 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Add a checkpoint, whole or not at all; cancelled, some elements of a list may be left."""
+        del new_versions  # a value is new if the checkpoint it comes from has another version
         thread, name = _place(config)
         parent = get_checkpoint_id(config)
         log = await self._log(thread, name)
         seq = await log.find(parent) if parent else None
-        before = {} if seq is None else (await log.line(seq))["values"]
-        before = {channel: carried(each, seq or 0) for channel, each in before.items()}
+        before = {} if seq is None else known(await log.line(seq), seq)
+        kept = await self._kept(thread, checkpoint, before)
         without = {key: each for key, each in checkpoint.items() if key != "channel_values"}
         line = {
             "checkpoint": checkpoint["id"],
             "parent": parent,
             "data": packed(self.serde, without),
             "metadata": packed(self.serde, get_checkpoint_metadata(config, metadata)),
-            "values": await self._kept(thread, checkpoint, new_versions, before),
+            "values": kept,
+            "past": {at: each for at, each in before.items() if at not in kept and "count" in each},
         }
         for _ in range(_TRIES):
             try:
@@ -210,18 +212,14 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         return [(key.user_id, key.session_id.removeprefix(_PREFIX)) for key in keys]
 
     async def _kept(
-        self,
-        thread: str,
-        checkpoint: Checkpoint,
-        new_versions: ChannelVersions,
-        before: Mapping[str, Stored],
+        self, thread: str, checkpoint: Checkpoint, before: Mapping[str, Stored]
     ) -> dict[str, Stored]:
         """Return how a checkpoint's values are kept: those that are not new as they were before."""
         store, kept = await self._values(thread), dict[str, Stored]()
         values = checkpoint["channel_values"]
         for channel, version in checkpoint["channel_versions"].items():
             old = before.get(channel)
-            if channel not in new_versions and old is not None and old["version"] == version:
+            if old is not None and old["version"] == version:
                 kept[channel] = old
             elif channel in values:
                 kept[channel] = await store.keep(self.serde, values[channel], version, old)
@@ -257,11 +255,11 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         for line in await log.writes(checkpoint_id):
             for at, channel, part in line["items"]:
                 key = writes_sort_key(line["task_path"], line["task_id"], at)
-                known = places.get((line["task_id"], at))
-                if known is not None and at >= 0:
+                earlier = places.get((line["task_id"], at))
+                if earlier is not None and at >= 0:
                     continue  # the first stays; of errors, interrupts and the like the last does
-                if known is not None:
-                    del written[known]
+                if earlier is not None:
+                    del written[earlier]
                 places[line["task_id"], at] = key
                 written[key] = channel, part
         return [

@@ -29,7 +29,15 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 
-from memory_cache import CacheConfig, DamagedSessionError, SessionCache, TooLargeError, open_cache
+from memory_cache import (
+    CacheConfig,
+    DamagedSessionError,
+    SessionCache,
+    TooLargeError,
+    TranscriptEditedError,
+    open_cache,
+)
+from memory_cache.adapters._langgraph_values import carried
 from memory_cache.adapters.langgraph import MemoryCacheSaver
 from support.valkey import ValkeyServer
 
@@ -177,9 +185,8 @@ class Salted(JsonPlusSerializer):
 
 async def test_other_serializers(cache: SessionCache) -> None:
     """Values that are written otherwise each time come back, and make no list each time."""
-    assert await talk([MemoryCacheSaver(cache, serde=Salted())], 5) == await talk(
-        [InMemorySaver()], 5
-    )
+    ours = await talk([MemoryCacheSaver(cache, serde=Salted())], 12)
+    assert ours == await talk([InMemorySaver()], 12)
     assert (await cache.list_sessions()).total == 1
 
 
@@ -196,15 +203,17 @@ async def sent(server: ValkeyServer) -> tuple[int, int]:
 
 
 class Talk(TypedDict):
-    """The state of an ordinary chat."""
+    """The state of an ordinary chat, with something large that does not change."""
 
     messages: Annotated[list[BaseMessage], add_messages]
+    manual: str
 
 
 class Deltas(TypedDict):
-    """The same as a delta channel."""
+    """The same, the messages as a delta channel."""
 
-    messages: Annotated[list[BaseMessage], DeltaChannel(joined)]
+    messages: Annotated[list[BaseMessage], DeltaChannel(joined, snapshot_frequency=3)]
+    manual: str
 
 
 @pytest.mark.parametrize("schema", [Talk, Deltas])
@@ -220,17 +229,19 @@ async def test_a_step_costs_the_same(valkey: ValkeyServer, valkey_url: str, sche
         for size in (20, 1500):
             config: Any = {"configurable": {"thread_id": str(size)}}
             start = [HumanMessage("y" * 400, id=str(at)) for at in range(size)]
-            await graph.ainvoke({"messages": start}, config)
-            await graph.ainvoke({"messages": [HumanMessage("first")]}, config)
-            before = await sent(valkey)
+            await graph.ainvoke({"messages": start, "manual": "z" * 50_000}, config)
             for _ in range(4):
+                await graph.ainvoke({"messages": [HumanMessage("first")]}, config)
+            before = await sent(valkey)
+            for _ in range(6):
                 await graph.ainvoke({"messages": [HumanMessage("and then")]}, config)
             after = await sent(valkey)
             costs.append([b - a for a, b in zip(before, after, strict=True)])
-            assert len((await graph.aget_state(config)).values["messages"]) == size + 11
+            assert len((await graph.aget_state(config)).values["messages"]) == size + 21
     (few, small), (many, large) = costs
     assert many <= 1.5 * few
     assert large <= 1.5 * small
+    assert large < 120_000
 
 
 def put(values: dict[str, Any], versions: dict[str, int], checkpoint_id: str) -> Checkpoint:
@@ -242,6 +253,111 @@ def put(values: dict[str, Any], versions: dict[str, int], checkpoint_id: str) ->
         {**versions},
     )
     return made
+
+
+async def test_ids_in_any_order(cache: SessionCache, other_cache: SessionCache) -> None:
+    """The newest checkpoint is the one with the greatest id, though many came after it at once."""
+    savers = [MemoryCacheSaver(each) for each in (cache, other_cache)]
+    names = sorted((str(uuid6(clock_seq=1)) for _ in range(150)), reverse=True)
+    root: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    for start in range(0, 150, 30):
+        some = enumerate(names[start : start + 30])
+        await asyncio.gather(
+            *(savers[at % 2].aput(root, put({}, {}, each), {}, {}) for at, each in some)
+        )
+    for saver in savers:
+        found = await saver.aget_tuple(root)
+        assert found is not None
+        assert found.checkpoint["id"] == names[0]
+        assert [each.checkpoint["id"] async for each in saver.alist(root)] == names
+
+
+async def test_a_value_that_is_put_again(cache: SessionCache) -> None:
+    """A list that is put again as it was costs no list; an id that is put again is that one."""
+    ours = MemoryCacheSaver(cache)
+    place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    for version in range(1, 4):
+        made = put({"a": [*range(9)]}, {"a": version}, str(uuid6()))
+        place = await ours.aput(place, made, {}, {"a": version})
+    assert (await cache.list_sessions()).total == 1
+    made = put({"a": _DeltaSnapshot([*range(9)])}, {"a": 4}, str(uuid6()))
+    place = await ours.aput(place, made, {}, {"a": 4})
+    found = await ours.aget_tuple(place)
+    assert found is not None
+    assert isinstance(found.checkpoint["channel_values"]["a"], _DeltaSnapshot)
+    made["channel_values"], made["channel_versions"] = {"a": "again"}, {"a": 5}
+    await ours.aput(place, made, {}, {"a": 5})
+    (first, *others) = [each async for each in ours.alist(place)]
+    assert first.checkpoint["channel_values"] == {"a": "again"}
+    assert others == []
+    assert len([each async for each in ours.alist({"configurable": {"thread_id": "t"}})]) == 4
+
+
+async def test_what_is_kept_of_the_one_before() -> None:
+    """What is small is copied on, what is large or a list is where it was."""
+    small = {"version": 1, "typed": {"type": "msgpack", "data": "AA=="}}
+    assert carried(small, 5) == small
+    large = {"version": 1, "typed": {"type": "msgpack", "data": "A" * 400}}
+    assert carried(large, 5) == {"version": 1, "at": 5}
+    assert carried(carried(large, 5), 9) == {"version": 1, "at": 5}
+
+
+async def test_metadata(cache: SessionCache) -> None:
+    """What a call's config says goes into the metadata, as with LangGraph's own."""
+    config: Any = {
+        "configurable": {"thread_id": "t", "checkpoint_ns": "", "user": "u7"},
+        "metadata": {"run": 7},
+    }
+    found = []
+    for saver in (MemoryCacheSaver(cache), InMemorySaver()):
+        place = await saver.aput(config, put({}, {}, str(uuid6())), {"step": 1}, {})
+        got = await saver.aget_tuple(place)
+        assert got is not None
+        found.append(got.metadata)
+    assert found[0] == found[1] == {"step": 1, "run": 7, "user": "u7"}
+
+
+async def test_writes_again(cache: SessionCache) -> None:
+    """Of a task's writes the first stay; of errors and the like the last does; none is nothing."""
+    found = []
+    for saver in (MemoryCacheSaver(cache), InMemorySaver()):
+        place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+        place = await saver.aput(place, put({}, {}, str(uuid6())), {}, {})
+        for at in range(3):
+            await saver.aput_writes(place, [("a", at), ("b", at), (ERROR, at)], "task", "p")
+            await saver.aput_writes(place, [(ERROR, 10 + at), ("a", 10 + at)], "task", "q")
+        got = await saver.aget_tuple(place)
+        assert got is not None
+        found.append(got.pending_writes)
+    assert found[0] == found[1]
+    log = cache.session("ns:", namespace="langgraph", user_id="t")
+    before = (await log.recent(0)).next
+    ours = MemoryCacheSaver(cache)
+    newest = await ours.aget_tuple({"configurable": {"thread_id": "t"}})
+    assert newest is not None
+    await ours.aput_writes(newest.config, [], "task")
+    assert (await log.recent(0)).next == before
+
+
+async def test_deleted_while_it_is_read(cache: SessionCache) -> None:
+    """A thread that is deleted, and begun anew, while it is read is an error and no mixture."""
+    ours = MemoryCacheSaver(cache)
+    root: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+
+    async def filled() -> None:
+        for _ in range(300):
+            await ours.aput(root, put({}, {}, str(uuid6())), {}, {})
+
+    await filled()
+    for again in (True, False):
+        reading = ours.alist(root)
+        await anext(reading)
+        await ours.adelete_thread("t")
+        if again:
+            await filled()
+        with pytest.raises(TranscriptEditedError):
+            async for _ in reading:
+                pass
 
 
 async def test_writes_before_their_checkpoint(cache: SessionCache) -> None:
@@ -256,12 +372,15 @@ async def test_writes_before_their_checkpoint(cache: SessionCache) -> None:
     for each in range(3):
         config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
         await ours.aput(config, put({}, {}, names[each]), {"step": each}, {})
-        for at in range(100):
+        got = await ours.aget_tuple(places[each])
+        assert got is not None
+        assert got.pending_writes == ([("early", "a", 2)] if each == 2 else [])
+        for at in range(400):
             await ours.aput_writes(places[each], [("b", at)], f"task {at:03}", "")
     await ours.aput_writes(places[0], [("a", 0)], "late", "")
     found = [await ours.aget_tuple(each) for each in places]
     writes = [[*(each.pending_writes or [])] for each in found if each is not None]
-    assert [len(each) for each in writes] == [101, 100, 101]
+    assert [len(each) for each in writes] == [401, 400, 401]
     assert (writes[0][0], writes[2][0]) == (("late", "a", 0), ("early", "a", 2))
     newest = await ours.aget_tuple({"configurable": {"thread_id": "t"}})
     assert newest is not None
@@ -408,23 +527,13 @@ class Twins:
             await self.one_put(config, known, what, chosen)
         elif kind == "writes" and chosen is not None:
             for each in self.savers:
-                task = f"task {self.counter % 3}"
+                task = f"task {self.counter % 2}"
                 await each.aput_writes(config, what, task, f"path {self.counter % 2}")
         elif kind == "get":
             answers = [await each.aget_tuple(config) for each in self.savers]
             assert seen(answers[0]) == seen(answers[1])
         elif kind == "list":
-            before: Any = {"configurable": {"checkpoint_id": chosen}} if chosen else None
-            place: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": name}}
-            wanted = {"step": self.counter // 2} if self.counter % 5 == 0 else None
-            ours, theirs = [
-                [
-                    each
-                    async for each in saver.alist(place, filter=wanted, before=before, limit=what)
-                ]
-                for saver in self.savers
-            ]
-            assert list(map(seen, ours)) == list(map(seen, theirs))
+            await self.listed(config, what)
         elif kind == "delta":
             histories = [
                 await each.aget_delta_channel_history(config=config, channels=["a", "b"])
@@ -435,6 +544,19 @@ class Twins:
             self.put = {key: [] if key[0] == thread else put for key, put in self.put.items()}
             for each in self.savers:
                 await each.adelete_thread(thread)
+
+    async def listed(self, config: Any, limit: int | None) -> None:  # noqa: ANN401
+        """List from both: before a checkpoint, or only that one; some steps, or all."""
+        chosen = {"checkpoint_id": config["configurable"].pop("checkpoint_id", None)}
+        before: Any = {"configurable": chosen} if chosen["checkpoint_id"] else None
+        if self.counter % 3 == 0 and before:
+            before, config = None, {"configurable": {**config["configurable"], **chosen}}
+        wanted = {"step": self.counter // 2} if self.counter % 5 == 0 else None
+        ours, theirs = [
+            [each async for each in saver.alist(config, filter=wanted, before=before, limit=limit)]
+            for saver in self.savers
+        ]
+        assert list(map(seen, ours)) == list(map(seen, theirs))
 
     async def one_put(
         self,
