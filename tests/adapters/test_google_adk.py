@@ -144,6 +144,49 @@ async def test_refusals(cache: SessionCache) -> None:
     assert await service.get_session(**HERE) is None
 
 
+async def test_time_to_live(cache: SessionCache) -> None:
+    """What is made and what is appended lives as long as was said, the shared state too."""
+    service = MemoryCacheSessionService(cache, ttl_seconds=60)
+    chat = cache.session("s", namespace="app", user_id="u")
+    session = await service.create_session(**HERE)
+    assert (await chat.recent(0)).ttl_seconds == 60
+    await chat.set_fields({}, ttl_seconds=None)
+    await service.append_event(session, event(1, {"app:a": 1, "user:b": 2}))
+    app = cache.session("app:app", namespace="adk-state")
+    user = cache.session("user:app", namespace="adk-state", user_id="u")
+    assert [(await each.recent(0)).ttl_seconds for each in (chat, app, user)] == [60] * 3
+
+
+async def test_list_order(cache: SessionCache) -> None:
+    """Sessions are listed by their last update; for one without events that is when it was made."""
+    service = MemoryCacheSessionService(cache)
+    made = [
+        await service.create_session(app_name="app", user_id="u", session_id=each)
+        for each in ("c", "a", "b")
+    ]
+    assert made[0].last_update_time <= made[1].last_update_time <= made[2].last_update_time
+    await service.append_event(made[1], event(1).model_copy(update={"timestamp": 9e9}))
+    listed = (await service.list_sessions(app_name="app")).sessions
+    assert [each.id for each in listed] == ["c", "b", "a"]
+    assert [each.last_update_time for each in listed] == [
+        made[0].last_update_time,
+        made[2].last_update_time,
+        9e9,
+    ]
+
+
+async def test_answer_that_was_lost(cache: SessionCache) -> None:
+    """Appended again because the answer was lost, an event is there once, and in the session."""
+    service = MemoryCacheSessionService(cache)
+    session = await service.create_session(**HERE)
+    unaware = session.model_copy(deep=True)
+    for each in (session, unaware):
+        await service.append_event(each, event(1, {"k": 1, "user:k": 2}))
+    assert unaware == session == await read(service)
+    await service.append_event(unaware, event(2))
+    assert [each.id for each in (await read(service)).events] == ["e1", "e2"]
+
+
 async def test_foreign_session(cache: SessionCache) -> None:
     """A session that was not made by ADK is none of ADK's."""
     await cache.session("s", namespace="app", user_id="u").append({"role": "user"})

@@ -60,6 +60,16 @@ async def test_two_workers(cache: SessionCache, other_cache: SessionCache) -> No
     ) == [tuple(pair) for pair in pairs]
 
 
+async def test_scope(cache: SessionCache) -> None:
+    """A history has a scope and a time to live, and no messages make no session."""
+    history = MemoryCacheChatMessageHistory("s", cache, namespace="n", user_id="u", ttl_seconds=60)
+    await history.aadd_messages([])
+    assert await cache.find("s") == ()
+    await history.aadd_messages(MESSAGES)
+    kept = await cache.session("s", namespace="n", user_id="u").recent(0)
+    assert (kept.next, kept.ttl_seconds) == (len(MESSAGES), 60)
+
+
 async def test_other_threads(cache: SessionCache) -> None:
     """From a thread the methods that are not awaited work; on the event loop they are refused."""
     history = MemoryCacheChatMessageHistory("s", cache)

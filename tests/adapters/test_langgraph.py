@@ -255,13 +255,17 @@ def put(values: dict[str, Any], versions: dict[str, int], checkpoint_id: str) ->
     return made
 
 
-async def test_ids_in_any_order(cache: SessionCache, other_cache: SessionCache) -> None:
+@pytest.mark.parametrize("falling", [True, False])
+async def test_ids_in_any_order(
+    cache: SessionCache, other_cache: SessionCache, *, falling: bool
+) -> None:
     """The newest checkpoint is the one with the greatest id, though many came after it at once."""
     savers = [MemoryCacheSaver(each) for each in (cache, other_cache)]
     names = sorted((str(uuid6(clock_seq=1)) for _ in range(150)), reverse=True)
+    order = names if falling else [names[0], *names[:0:-1]]
     root: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
     for start in range(0, 150, 30):
-        some = enumerate(names[start : start + 30])
+        some = enumerate(order[start : start + 30])
         await asyncio.gather(
             *(savers[at % 2].aput(root, put({}, {}, each), {}, {}) for at, each in some)
         )

@@ -22,6 +22,7 @@ from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from memory_cache import SessionCache, open_cache
+from memory_cache.adapters import _source
 from memory_cache.adapters.llama_index import MemoryCacheChatStore
 from support.valkey import ValkeyServer
 
@@ -119,6 +120,87 @@ async def test_delete_message(cache: SessionCache) -> None:
     assert await store.delete_message("k", -1) is None
     assert at(await store.get_messages("k", ARCHIVED)) == [0, 2]
     assert at(await store.get_messages("k")) == [3, 4, 5]
+
+
+@pytest.mark.parametrize("idx", [-1, -5, -6, 6, 10**18])
+async def test_delete_nothing(cache: SessionCache, idx: int) -> None:
+    """A position that there is not deletes nothing."""
+    store = MemoryCacheChatStore(cache)
+    await store.add_messages("k", [said(each) for each in range(6)])
+    assert await store.delete_message("k", idx) is None
+    assert at(await store.get_messages("k")) == [*range(6)]
+
+
+async def test_negative_numbers(cache: SessionCache) -> None:
+    """A limit below 0 is no limit, as in LlamaIndex's own, an offset 0; a number to take is none."""
+    store = MemoryCacheChatStore(cache)
+    await store.add_messages("k", [said(each) for each in range(6)])
+    assert at(await store.get_messages("k", limit=-1, offset=-3)) == [*range(6)]
+    assert await store.archive_oldest_messages("k", -1) == []
+    assert await store.delete_oldest_messages("k", -1) == []
+    assert at(await store.get_messages("k")) == [*range(6)]
+
+
+async def test_archived_in_the_middle(cache: SessionCache) -> None:
+    """All active messages are read, also those before one that was added as archived."""
+    store = MemoryCacheChatStore(cache)
+    await store.add_messages("k", [said(each) for each in range(80)])
+    await store.add_message("k", said(80), ARCHIVED)
+    await store.add_messages("k", [said(each) for each in range(81, 161)])
+    assert at(await store.get_messages("k")) == [each for each in range(161) if each != 80]
+
+
+async def test_edits_at_once(cache: SessionCache, other_cache: SessionCache) -> None:
+    """Of two workers that add and delete at once no message is lost, or deleted twice."""
+    stores = [MemoryCacheChatStore(each) for each in (cache, other_cache)]
+    await stores[0].add_messages("k", [said(each) for each in range(20)])
+    adding = (stores[each % 2].add_message("k", said(each)) for each in range(20, 60))
+    deleting = (stores[each % 2].delete_oldest_messages("k", 1) for each in range(10))
+    *_, gone = await asyncio.gather(asyncio.gather(*adding), asyncio.gather(*deleting))
+    assert [each for some in gone for each in at(some)] != []
+    taken = {each for some in gone for each in at(some)}
+    assert len(taken) == 10
+    assert {*at(await stores[0].get_messages("k"))} == {*range(60)} - taken
+
+
+async def test_deleting_all_but_what_is_added(
+    cache: SessionCache, other_cache: SessionCache
+) -> None:
+    """A message that is added while all are deleted is deleted with them or stays: no third."""
+    one, other = (MemoryCacheChatStore(each) for each in (cache, other_cache))
+    for turn in range(30):
+        await one.add_message("k", said(0))
+        deleting = asyncio.ensure_future(one.delete_oldest_messages("k", 9))
+        for _ in range(turn % 6):
+            await asyncio.sleep(0)
+        await other.add_message("k", said(1))
+        gone = at(await deleting)
+        assert [*gone, *at(await one.get_messages("k"))] == [0, 1]
+        await one.delete_messages("k")
+
+
+async def test_time_to_live_and_fields(cache: SessionCache) -> None:
+    """A key lives as long as was said; what others keep beside its messages stays."""
+    store = MemoryCacheChatStore(cache, ttl_seconds=60)
+    for key, way in (("a", store.add_messages), ("b", store.set_messages)):
+        await way(key, [said(1), said(2)])
+        chat = cache.session(key, namespace="llama-index")
+        assert (await chat.recent(0)).ttl_seconds == 60
+        await chat.set_fields({"theirs": 1})
+        await store.delete_message(key, 0)
+        assert (await chat.recent(0)).fields["theirs"] == 1
+        assert (await chat.recent(0)).ttl_seconds == 60
+
+
+async def test_keys_of_others(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are those of the namespace, one without a name too, whatever pages they come in."""
+    monkeypatch.setattr(_source, "_PAGE", 2)
+    for namespace in ("", "llama-index"):
+        store = MemoryCacheChatStore(cache, namespace=namespace)
+        for key in "abcde":
+            await store.add_message(key + namespace, said(1))
+        await cache.session("x", namespace=namespace, user_id="u").append({"role": "user"})
+        assert sorted(await store.get_keys()) == sorted(key + namespace for key in "abcde")
 
 
 async def test_from_url(valkey_url: str) -> None:

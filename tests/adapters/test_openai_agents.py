@@ -155,6 +155,40 @@ async def test_settings_as_the_sdk_takes_them(cache: SessionCache) -> None:
     assert text(await session.get_items()) == text(ITEMS[-2:])
 
 
+async def test_from_url_takes_what_the_class_takes(valkey_url: str) -> None:
+    """Scope, limits and consistency given with a URL hold."""
+    one, other = [
+        MemoryCacheSession.from_url(
+            "s",
+            url=valkey_url,
+            config=CacheConfig(max_message_bytes=100),
+            namespace="n",
+            user_id=user,
+            consistency=BOUNDED,
+        )
+        for user in ("u", "v")
+    ]
+    async with one, other:
+        await one.add_items(as_items([{"role": "user"}]))
+        with pytest.raises(InvalidInputError):
+            await one.add_items(as_items([{"role": "x" * 100}]))
+        assert await other.get_items() == []
+        async with open_cache(valkey_url) as cache:
+            assert (
+                len((await cache.session("s", namespace="n", user_id="u").recent(9)).messages) == 1
+            )
+        assert one._consistency is BOUNDED  # noqa: SLF001  what it does is tried below
+
+
+async def test_no_items(cache: SessionCache) -> None:
+    """No items make no session, and there is nothing to pop of one that does not exist."""
+    session = MemoryCacheSession("s", cache)
+    await session.add_items([])
+    assert await session.pop_item() is None
+    await session.clear_session()
+    assert await cache.find("s") == ()
+
+
 async def test_shared_cache_goes_on(cache: SessionCache) -> None:
     """Closing a session leaves a cache that was passed in open, and namespaces keep apart."""
     async with MemoryCacheSession("s", cache, namespace="a") as session:

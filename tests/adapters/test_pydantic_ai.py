@@ -130,6 +130,93 @@ async def test_entry_of_another_process(cache: SessionCache, other_cache: Sessio
     assert await other.read_history(entries[99].id, limit=3) == entries[97:100]
 
 
+def entries(*ids: str, after: str | None = None) -> list[ConversationEntry]:
+    """A chain of entries with these ids."""
+    parents = [after, *ids]
+    return [
+        ConversationEntry(id=each, parent_id=parents[at], message=several(at, at + 1)[0])
+        for at, each in enumerate(ids)
+    ]
+
+
+def record(head: str | None, revision: str, **more: Any) -> ConversationRecord:  # noqa: ANN401
+    """What is kept of the conversation `s` when it ends in an entry."""
+    return ConversationRecord(
+        conversation_id="s", head_id=head, revision=revision, updated_at=NOON, **more
+    )
+
+
+async def test_primitives(cache: SessionCache) -> None:
+    """A wrong revision, and an entry that is nowhere, are conflicts, and change nothing."""
+    twin = Twin(MemoryCacheConversationStore(cache))
+
+    async def conflicts(name: str, *given: Any, **named: Any) -> None:  # noqa: ANN401
+        with pytest.raises(ConversationConflict):
+            await twin.both(name, *given, **named)
+
+    await conflicts("write_record", record(None, "1"), expected_revision="0")
+    await conflicts("write_record", record("nowhere", "1"), expected_revision=None)
+    await conflicts("delete_record", "s", expected_revision="1")
+    await twin.write_record(record("b", "1"), new_entries=entries("a", "b"), expected_revision=None)
+    for wrong in (None, "0"):
+        added = entries("x", after="b")
+        await conflicts(
+            "write_record", record("x", "2"), new_entries=added, expected_revision=wrong
+        )
+    await conflicts("write_record", record("nowhere", "2"), expected_revision="1")
+    await conflicts("delete_record", "s", expected_revision="0")
+    await twin.write_record(
+        record("c", "2"), new_entries=entries("c", after="b"), expected_revision="1"
+    )
+    await twin.write_record(record("a", "3", branches=["c"]), expected_revision="2")
+    assert [each.id for each in await twin.read_history("c")] == ["a", "b", "c"]
+    assert [each.id for each in await twin.read_history("a", limit=5)] == ["a"]
+    for limit in (0, 1, 2):
+        assert len(await twin.read_history("c", limit=limit)) == limit
+    with pytest.raises(KeyError):
+        await twin.read_entry("x")
+    await twin.delete_record("s", expected_revision="3")
+    assert await twin.read_record("s") is None
+
+
+async def test_old_entries_of_a_long_log(cache: SessionCache) -> None:
+    """An entry far back in a long log is found, and what is asked for up to it."""
+    store = MemoryCacheConversationStore(cache, ttl_seconds=60)
+    await store.save(Conversation(conversation_id="s", messages=several(0, 700)))
+    kept = await store.load_entries("s")
+    assert kept is not None
+    for at in (0, 5, 300, 699):
+        assert await store.read_history(kept[at].id, limit=3) == kept[max(at - 2, 0) : at + 1]
+        assert await store.read_entry(kept[at].id) == kept[at]
+    assert (await cache.session("s", namespace="pydantic-ai").recent(0)).ttl_seconds == 60
+
+
+async def test_newest_records(cache: SessionCache) -> None:
+    """Of many records as many are listed as are asked for, the one saved last first."""
+    store = MemoryCacheConversationStore(cache)
+    for name in "abcd":
+        await store.save(Conversation(conversation_id=name, messages=several(0, 1)))
+    assert [each.conversation_id for each in await store.read_records(limit=2)] == ["d", "c"]
+
+
+async def test_delete_or_save(cache: SessionCache, other_cache: SessionCache) -> None:
+    """Of one who deletes a revision and one who saves it at once, just one is through."""
+    one, other = (MemoryCacheConversationStore(each) for each in (cache, other_cache))
+    for turn in range(40):
+        await one.write_record(record(None, "1"), expected_revision=None)
+        calls = [
+            one.delete_record("s", expected_revision="1"),
+            other.write_record(record(None, "2"), expected_revision="1"),
+        ]
+        done = await asyncio.gather(*calls[:: 1 if turn % 2 else -1], return_exceptions=True)
+        assert sorted(map(type, done), key=str) == sorted(
+            [type(None), ConversationConflict], key=str
+        )
+        left = await one.read_record("s")
+        if left is not None:
+            await one.delete_record("s", expected_revision="2")
+
+
 async def test_agent(valkey_url: str) -> None:
     """Pydantic AI's own agent goes on with a conversation on another worker."""
     agent = Agent(TestModel(custom_output_text="hello"))
