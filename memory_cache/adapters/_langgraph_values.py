@@ -5,22 +5,26 @@ A list that grew by some elements is the same list with more at its end, whateve
 it is kept as a transcript of its own, of which a checkpoint takes the first so many.
 """
 
+import asyncio
 import hashlib
 from base64 import b64decode, b64encode
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import orjson
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 import memory_cache as mc
 from memory_cache.adapters._langgraph_log import Line, Log
 
 _LONG: Final = 8
+_MANY: Final = 100
 _SMALL: Final = 256
 _LARGE: Final = 256 * 1024
+
+T = TypeVar("T")
 
 Stored = dict[str, Any]
 """A value as a checkpoint's line has it: itself, or where it is."""
@@ -44,13 +48,15 @@ class Values:
         """Return how a value is kept that came after another one."""
         snapshot = isinstance(value, _DeltaSnapshot)
         inner = value.value if isinstance(value, _DeltaSnapshot) else value
-        # Elsewhere equal elements need not be written equally: encrypted ones are not.
-        comparable = type(serde) is JsonPlusSerializer
-        if not (comparable and type(inner) is list and len(inner) >= _LONG):
+        if type(inner) is not list or len(inner) < _LONG:
             return {"version": version, "typed": packed(serde, value)}
-        parts = [packed(serde, each) for each in inner]
         earlier = (before or {}).get("count", 0)
-        digests = _digests(parts, earlier)
+
+        def pack() -> tuple[list[Part], dict[int, str]]:
+            parts = [packed(serde, each) for each in inner]
+            return parts, _digests(parts, earlier)
+
+        parts, digests = await _aside(pack, len(inner))
         grown = earlier > 0 and before is not None and digests.get(earlier) == before["digest"]
         if grown and before is not None and earlier == len(parts):
             return {**before, "version": version, "snapshot": snapshot}
@@ -73,7 +79,7 @@ class Values:
         if "typed" in stored:
             return unpacked(serde, stored["typed"])
         parts = stored["items"] if "items" in stored else await self._listed(stored)
-        inner = [unpacked(serde, part) for part in parts]
+        inner = await _aside(lambda: [unpacked(serde, part) for part in parts], len(parts))
         return _DeltaSnapshot(inner) if about["snapshot"] else inner
 
     def _session(self, name: str) -> mc.Session:
@@ -109,8 +115,8 @@ def known(line: Line, seq: int) -> dict[str, Stored]:
     Those of ``past`` are none of its own: lists that channels had before, from which they may grow.
     A delta channel has a value only now and then.
     """
-    past = {channel: {**each, "version": None} for channel, each in line["past"].items()}
-    return {**past, **{channel: carried(each, seq) for channel, each in line["values"].items()}}
+    own = {channel: carried(each, seq) for channel, each in line["values"].items()}
+    return {**line["past"], **own}
 
 
 def carried(stored: Stored, seq: int) -> Stored:
@@ -130,6 +136,11 @@ def packed(serde: SerializerProtocol, value: object) -> Part:
 def unpacked(serde: SerializerProtocol, part: Part) -> Any:  # noqa: ANN401  whatever was packed
     """Return what was packed."""
     return serde.loads_typed((part["type"], b64decode(part["data"])))
+
+
+async def _aside(work: Callable[[], T], size: int) -> T:
+    """Do what takes some milliseconds in a thread: the event loop has others to serve."""
+    return await asyncio.to_thread(work) if size > _MANY else work()
 
 
 def _digests(parts: list[Part], count: int) -> dict[int, str]:

@@ -132,7 +132,7 @@ async def test_delete_nothing(cache: SessionCache, idx: int) -> None:
 
 
 async def test_negative_numbers(cache: SessionCache) -> None:
-    """A limit below 0 is no limit, as in LlamaIndex's own, an offset 0; a number to take is none."""
+    """A limit below 0 is none, as in LlamaIndex's own, an offset 0; a number to take is 0."""
     store = MemoryCacheChatStore(cache)
     await store.add_messages("k", [said(each) for each in range(6)])
     assert at(await store.get_messages("k", limit=-1, offset=-3)) == [*range(6)]
