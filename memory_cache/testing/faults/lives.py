@@ -192,7 +192,7 @@ async def _quiet(ground: Ground) -> None:
 
 async def _stampede(ground: Ground) -> None:
     await _crash(ground)
-    before = [await ground.statistics(member) for member in ground.members]
+    before = [await _forlorn(ground, member) for member in ground.members]
     await ground.store.start()
     for _ in range(5):
         await asyncio.gather(
@@ -211,8 +211,21 @@ async def _stampede(ground: Ground) -> None:
             others = _other_suspects(now) - _other_suspects(was)
             ground.counts["sessions that became suspect amid a herd"] += others
             allowed = len(ground.sessions) + others
-            text = f"{member.name}: {fills} fills, not {allowed}"
+            generations = now["generations"] - was["generations"]
+            text = f"{member.name}: {fills} fills in {generations} generations, not {allowed}"
             ground.judge(Expectation.HERD, text, kept=fills <= allowed)
+
+
+async def _forlorn(ground: Ground, member: Member) -> Json | None:
+    """
+    Return the counters of a worker that has noticed the end of the store.
+
+    Before it has, what the store answered at the last moment may still be put into a ring: a
+    fill of the generation that is about to end, and none of those that follow the restart.
+    """
+    while (found := await ground.statistics(member)) is not None and found["connected"]:  # noqa: ASYNC110  # nobody signals it
+        await asyncio.sleep(_POLL_SECONDS)
+    return found
 
 
 def _other_suspects(statistics: Json) -> int:

@@ -76,7 +76,10 @@ class Worker:
         """Return the answer to one request."""
         if request["op"] == "statistics":
             found = self._cache.statistics()
-            return {name: getattr(found, name) for name in found.__slots__}
+            connected = self._cache._parts.near.connected  # noqa: SLF001  # it has no public name
+            return {name: getattr(found, name) for name in found.__slots__} | {
+                "connected": connected
+            }
         namespace, user_id, session_id = request["session"].split("/")
         session = self._cache.session(session_id, namespace=namespace, user_id=user_id)
         return await self._does[request["op"]](session, request)
