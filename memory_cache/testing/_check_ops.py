@@ -12,7 +12,7 @@ from memory_cache.testing.history import Applied, Fault, Read, Write, WriteKind
 
 _NAMES_SHOWN = 6
 
-parse = lru_cache(maxsize=1 << 20)(Version.parse)
+parse = lru_cache(maxsize=1 << 17)(Version.parse)
 
 
 @dataclass(slots=True, eq=False)

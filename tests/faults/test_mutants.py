@@ -61,6 +61,16 @@ def test_caught(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+async def test_caught_by_two_processes() -> None:
+    """Two processes that simulate catch a mutant, too, and stop then."""
+    patch = next(patch for patch in patches() if patch.name == FAST[0])
+    result = await try_patch(patch, Instrument.SIMULATION, ("--seeds", "2000", "--jobs", "2"))
+    assert result.caught
+    assert result.seeds is not None
+    assert result.seeds < 1000
+
+
+@pytest.mark.slow
 def test_caught_on_a_server(tmp_path: Path) -> None:
     """A check on a real server catches a mutant; a copy with nothing broken passes."""
     code, rows = run(tmp_path, "--only", ON_A_SERVER)

@@ -72,10 +72,16 @@ def test_a_broken_promise_is_found() -> None:
 
 
 def test_command_line(tmp_path: Path) -> None:
-    """The command ends with 0 where all is well, and writes its figures."""
-    file = tmp_path / "figures.json"
-    command = [*MODULE, "--seeds", "5", "--first", "100", "--json", str(file)]
-    done = subprocess.run(command, check=False, capture_output=True, timeout=60)
-    assert done.returncode == 0, done.stdout
-    figures = json.loads(file.read_text())
-    assert (figures["seeds"], figures["failed"]) == (5, {})
+    """The command ends with 0 where all is well, and writes the same figures with more processes."""
+    told = []
+    for jobs in ("1", "2"):
+        file = tmp_path / f"figures-{jobs}.json"
+        command = [*MODULE, "--seeds", "25", "--first", "100", "--jobs", jobs, "--json", str(file)]
+        done = subprocess.run(command, check=False, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stdout
+        figures = json.loads(file.read_text())
+        assert (figures["seeds"], figures["failed"]) == (25, {})
+        assert figures.pop("cpu_seconds") > 0
+        told.append(figures)
+    assert told[0] == told[1]
+

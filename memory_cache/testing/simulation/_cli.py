@@ -4,8 +4,10 @@ import argparse
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,9 @@ from typing import Final
 from memory_cache.testing.simulation._run import Outcome, simulate
 
 _BAR: Final = 30
+_CHUNK: Final = 10
+"""Seeds that a process runs before it tells what came of them."""
+
 _MOST_LINES: Final = 120
 """Of a failing seed so much of what led up to its first anomaly is printed."""
 
@@ -26,13 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--trace", action="store_true", help="print all that happens in --seed")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes at work (default: %(default)s)"
+    )
     parser.add_argument("--until-failure", action="store_true", help="stop at the first that fails")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     given = parser.parse_args(arguments)
     if given.seed is not None:
         return _one(given.seed, trace=given.trace)
     seeds = range(given.first, given.first + given.seeds)
-    tally = _many(seeds, until_failure=given.until_failure)
+    tally = _many(seeds, jobs=given.jobs, until_failure=given.until_failure)
     if given.json:
         given.json.write_text(json.dumps(tally.document(), indent=1) + "\n")
     for seed in sorted(tally.failed)[:3]:
@@ -60,6 +68,14 @@ class _Tally:
         if outcome.anomalies:
             self.failed[outcome.seed] = outcome.anomalies
 
+    def join(self, other: "_Tally") -> None:
+        self.seeds += other.seeds
+        self.events += other.events
+        self.faults.update(other.faults)
+        self.losses += other.losses
+        self.seconds += other.seconds
+        self.failed.update(other.failed)
+
     def document(self) -> dict[str, object]:
         """Return the figures as JSON has them."""
         return {
@@ -72,20 +88,45 @@ class _Tally:
         }
 
 
-def _many(seeds: range, *, until_failure: bool) -> _Tally:
-    tally, began = _Tally(), time.process_time()
-    for done, seed in enumerate(seeds, 1):
-        tally.add(simulate(seed))
-        tally.seconds = time.process_time() - began
-        _progress(done, len(seeds), len(tally.failed))
-        if until_failure and tally.failed:
-            break
+def _many(seeds: range, *, jobs: int, until_failure: bool) -> _Tally:
+    tally = _Tally()
+    with closing(_tallies(seeds, jobs, until_failure=until_failure)) as tallies:
+        for some in tallies:
+            tally.join(some)
+            _progress(tally.seeds, len(seeds), len(tally.failed))
+            if until_failure and tally.failed:
+                break
     rate = 60 * tally.seeds / max(tally.seconds, 1e-9)
     _say(
         f"{tally.seeds} seeds, {tally.events} events, {tally.faults.total()} faults of"
         f" {len(tally.faults)} kinds, {tally.losses} reported losses: {len(tally.failed)} failed"
         f" ({rate:,.0f} seeds a minute of CPU)"
     )
+    return tally
+
+
+def _tallies(seeds: range, jobs: int, *, until_failure: bool) -> Generator[_Tally]:
+    """Yield what came of the seeds, some at a time, in their order."""
+    chunks = [seeds[at : at + _CHUNK] for at in range(0, len(seeds), _CHUNK)]
+    if jobs == 1:
+        yield from (_chunk(chunk, until_failure=until_failure) for chunk in chunks)
+        return
+    pool = ProcessPoolExecutor(jobs)
+    try:
+        running = deque(pool.submit(_chunk, chunk, until_failure=until_failure) for chunk in chunks)
+        while running:
+            yield running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _chunk(seeds: range, *, until_failure: bool) -> _Tally:
+    tally, began = _Tally(), time.process_time()
+    for seed in seeds:
+        tally.add(simulate(seed))
+        if until_failure and tally.failed:
+            break
+    tally.seconds = time.process_time() - began
     return tally
 
 
@@ -104,7 +145,7 @@ def _one(seed: int, *, trace: bool) -> int:
 
 
 def _progress(done: int, total: int, failed: int) -> None:
-    if sys.stderr.isatty() and (done == total or done % 10 == 0):
+    if sys.stderr.isatty():
         filled = _BAR * done // total
         end = "\n" if done == total else ""
         bar = "#" * filled + "." * (_BAR - filled)
