@@ -11,12 +11,12 @@ import orjson
 
 from memory_cache.testing._bodies import body_of
 from memory_cache.testing.faults.crew import Member
+from memory_cache.testing.faults.ground import Ground
 from memory_cache.testing.faults.recorder import (
     PATIENCE_SECONDS,
     Change,
     Message,
     Question,
-    Recorder,
 )
 from memory_cache.testing.faults.worker import Json
 from memory_cache.testing.history import Asked, WriteKind
@@ -44,20 +44,14 @@ _ABSENCE_SECONDS: Final = 0.02
 class Client:
     """One client. What it does is drawn from its seed; when, is up to the machine."""
 
-    def __init__(
-        self,
-        name: str,
-        seed: str,
-        members: Sequence[Member],
-        sessions: Sequence[str],
-        recorder: Recorder,
-    ) -> None:
-        """Speak to these workers, about these sessions."""
+    def __init__(self, name: str, seed: str, ground: Ground, most_waiting: int) -> None:
+        """Speak to its workers, about its sessions; to no worker on which so many wait."""
         self.name = name
         self._random = random.Random(seed)  # noqa: S311  # repeatable
-        self._members = members
-        self._sessions = sessions
-        self._recorder = recorder
+        self._members = ground.members
+        self._sessions = ground.sessions
+        self._recorder = ground.recorder
+        self._most_waiting = most_waiting
         self._numbers = itertools.count()
         self._versions: dict[str, str] = {}
         self._lengths: dict[str, int] = {}
@@ -65,13 +59,22 @@ class Client:
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            member = self._random.choice(self._members)
-            if not member.ready.is_set():
+            member = self._worker()
+            if member is None:
                 await asyncio.sleep(_ABSENCE_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
                 await self._do(member, self._random.choice(self._sessions))
             await asyncio.sleep(self._random.uniform(0, _PACE_SECONDS))
+
+    def _worker(self) -> Member | None:
+        """Draw a worker; one that does not answer must not hold all who could ask the others."""
+        free = [
+            member
+            for member in self._members
+            if member.ready.is_set() and member.waiting < self._most_waiting
+        ]
+        return self._random.choice(free) if free else None
 
     async def _do(self, member: Member, session: str) -> None:
         if self._lengths.get(session, 0) > _LONG and not self._recorder.is_calm:
@@ -127,8 +130,8 @@ class Client:
         is_told_again = answer is not None and answer["ok"] and self._chance(_AGAIN)
         if change.operation_id is not None and (is_open or is_told_again):
             await asyncio.sleep(self._random.uniform(0, 0.2))
-            other = self._random.choice(self._members)
-            if other.ready.is_set():
+            other = self._worker()
+            if other is not None:
                 await self._make(other, change)
 
     async def _recent(self, member: Member, session: str) -> None:

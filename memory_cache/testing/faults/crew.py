@@ -62,6 +62,11 @@ class Member:
         process = self._process
         return process is not None and process.returncode is not None and not self._is_meant
 
+    @property
+    def waiting(self) -> int:
+        """How many requests are under way."""
+        return len(self._answers)
+
     def kill_now(self) -> None:
         """Send SIGKILL at this very moment."""
         self._is_meant = True

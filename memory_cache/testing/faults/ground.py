@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from memory_cache.testing._bodies import body_of
 from memory_cache.testing.faults.crew import GoneError, Member
@@ -26,6 +27,13 @@ from memory_cache.testing.faults.store import Store
 from memory_cache.testing.faults.worker import Json
 from memory_cache.testing.history import Asked, Fault, WriteKind
 
+STALENESS_SECONDS: Final = 1.0
+"""T of the bench's workers: the library's default."""
+
+
+_OUTLASTS: Final = (1.1, 1.6)
+"""Times T."""
+
 
 class Stage(Enum):
     """What a round allows, so that what may be lost in one hides nothing in another."""
@@ -41,7 +49,12 @@ class SkippedError(Exception):
 
 @dataclass(slots=True)
 class Ground:
-    """One round's processes, and what is noted about it. ``random`` is the nemesis's."""
+    """
+    One round's processes, and what is noted about it.
+
+    ``random`` is the nemesis's; ``is_alone``: the fault that is being injected has no other
+    beside it.
+    """
 
     stage: Stage
     store: Store
@@ -53,6 +66,7 @@ class Ground:
     counts: Counter[str] = field(default_factory=Counter)
     emptied: list[Fault] = field(default_factory=list)
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    is_alone: bool = False
 
     async def order(self, *commands: tuple[str | bytes | int, ...]) -> list[object] | None:
         """Run commands at the store; None if it is down, which another fault may have done."""
@@ -128,6 +142,9 @@ class Kind:
         target: no two faults that have the same target, other than a worker's, overlap.
         alone: overlaps with no other.
         seconds: how long it is held.
+        outlasts: what it breaks shows when a lease has ended; so one time in two it is held for
+            longer than T, whatever the pace.
+        share: of the rounds' decks that it is dealt in; less than 1 for what takes long.
         recovery: seconds after the heal within which every worker succeeds.
     """
 
@@ -139,7 +156,16 @@ class Kind:
     stages: frozenset[Stage] = frozenset(Stage)
     alone: bool = False
     seconds: tuple[float, float] = (0.3, 2.0)
+    outlasts: bool = False
+    share: float = 1.0
     recovery: float = 1.0
+
+    def held(self, random: random.Random, pace: float) -> float:
+        """Draw for how many seconds it is held."""
+        seconds = random.uniform(*self.seconds) * pace
+        if self.outlasts and random.getrandbits(1):
+            return max(seconds, STALENESS_SECONDS * random.uniform(*_OUTLASTS))
+        return seconds
 
 
 @contextlib.asynccontextmanager

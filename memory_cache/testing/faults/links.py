@@ -143,16 +143,43 @@ async def _cut_reply(ground: Ground, member: Member) -> AsyncIterator[None]:
 
 LINKS = (
     Kind("slow-link", (23,), "only slower", _slow),
-    Kind("late-bus", (20, 23), "no read older than T, be the bus later than that", _late_bus),
-    Kind("thin-link", (23,), "only slower", _thin),
-    Kind("silent-bus", (20,), "the lease ends; reads go to the store", _silent_bus),
-    Kind("silent-data", (21,), "the lease ends; then errors, none of them late", _silent_data),
-    Kind("silent-up", (20, 21), "no answer within the deadline is an error", _silent_up),
     Kind(
-        "silent-down", (20, 21), "as silent-up; what was carried out is not doubled", _silent_down
+        "late-bus",
+        (20, 23),
+        "no read older than T, be the bus later than that",
+        _late_bus,
+        outlasts=True,
+    ),
+    Kind("thin-link", (23,), "only slower", _thin),
+    Kind("silent-bus", (20,), "the lease ends; reads go to the store", _silent_bus, outlasts=True),
+    Kind(
+        "silent-data",
+        (21,),
+        "the lease ends; then errors, none of them late",
+        _silent_data,
+        outlasts=True,
     ),
     Kind(
-        "half-open", (22,), "never hangs; the heal resets the links", _half_open, seconds=(0.5, 5)
+        "silent-up",
+        (20, 21),
+        "no answer within the deadline is an error",
+        _silent_up,
+        outlasts=True,
+    ),
+    Kind(
+        "silent-down",
+        (20, 21),
+        "as silent-up; what was carried out is not doubled",
+        _silent_down,
+        outlasts=True,
+    ),
+    Kind(
+        "half-open",
+        (22,),
+        "never hangs; the heal resets the links",
+        _half_open,
+        seconds=(0.5, 5),
+        outlasts=True,
     ),
     Kind(
         "dead-links", (22,), "noticed by time alone; nobody resets them", _dead_links, recovery=5.0

@@ -244,6 +244,7 @@ LIVES = (
         _pause,
         "store",
         seconds=(0.3, 4.0),
+        outlasts=True,
     ),
     Kind("corrupt-log", (9,), Expectation.CORRUPT, _corrupt_log, "store"),
     Kind("herd", (32,), Expectation.HERD, _herd, "store", alone=True, seconds=(0.0, 0.1)),

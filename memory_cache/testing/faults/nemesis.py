@@ -53,6 +53,7 @@ class Nemesis:
         ground, drawn = self._ground, self._draw()
         members = ground.random.sample(ground.members, len(drawn))
         open_: list[tuple[Kind, float, contextlib.AsyncExitStack]] = []
+        ground.is_alone = len(drawn) == 1
         try:
             for kind, member in zip(drawn, members, strict=True):
                 stack = contextlib.AsyncExitStack()
@@ -64,8 +65,8 @@ class Nemesis:
                     self.skipped.append((kind.name, str(skipped)))
                     open_.pop()
             if open_:
-                seconds = [ground.random.uniform(*kind.seconds) for kind, *_ in open_]
-                await asyncio.sleep(max(seconds) * self._pace)
+                seconds = [kind.held(ground.random, self._pace) for kind, *_ in open_]
+                await asyncio.sleep(max(seconds))
         finally:
             ground.random.shuffle(open_)
             for kind, began, stack in open_:
@@ -80,7 +81,9 @@ class Nemesis:
         here = [kind for kind in self._kinds if ground.stage in kind.stages]
         if not self._deck:
             # Dealt, not drawn: each kind comes before one comes again.
-            self._deck = [kind for kind in here if kind.stages == {ground.stage}] or [*here]
+            own = [kind for kind in here if kind.stages == {ground.stage}] or here
+            some = [kind for kind in own if ground.random.random() < kind.share]
+            self._deck = some or [*own]
             ground.random.shuffle(self._deck)
         drawn = [self._deck.pop()]
         wanted = ground.random.randint(1, min(_MOST, len(ground.members)))

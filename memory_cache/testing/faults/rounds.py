@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +15,7 @@ from memory_cache.testing.checker import Verdict, check_history
 from memory_cache.testing.faults.clients import Client
 from memory_cache.testing.faults.crew import Member, hired
 from memory_cache.testing.faults.final import finals
-from memory_cache.testing.faults.ground import Ground, Kind, Stage
+from memory_cache.testing.faults.ground import STALENESS_SECONDS, Ground, Kind, Stage
 from memory_cache.testing.faults.nemesis import Nemesis
 from memory_cache.testing.faults.recorder import Recorder
 from memory_cache.testing.faults.scores import Expectation, Scores
@@ -22,9 +23,6 @@ from memory_cache.testing.faults.small_disk import small_disk
 from memory_cache.testing.faults.spanning import unplace
 from memory_cache.testing.faults.store import Store
 from memory_cache.testing.history import Answer, Fault, History, Read
-
-STALENESS_SECONDS: Final = 1.0
-"""T of the bench's workers: the library's default."""
 
 _SCOPES: Final = ("a/u/", "a/v/", "b/u/", "//")
 
@@ -100,14 +98,9 @@ async def play(plan: Plan, folder: Path) -> Result:
 
 
 async def _play(plan: Plan, ground: Ground, nemesis: Nemesis) -> None:
+    share = math.ceil(plan.clients / plan.workers)
     clients = [
-        Client(
-            f"c{number}",
-            f"{plan.seed}/{plan.number}/{number}",
-            ground.members,
-            ground.sessions,
-            ground.recorder,
-        )
+        Client(f"c{number}", f"{plan.seed}/{plan.number}/{number}", ground, share)
         for number in range(plan.clients)
     ]
     # The nemesis alone ends by itself: a client that does has failed, and the round with it.

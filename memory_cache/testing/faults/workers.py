@@ -121,6 +121,7 @@ WORKERS = (
         "nothing is answered under the old lease",
         _pause,
         seconds=(0.3, 4.0),
+        outlasts=True,
     ),
     Kind("cancels", (26,), "no reply reaches another request", _cancels, seconds=(0.0, 0.3)),
     Kind("huge-session", (36,), Expectation.HUGE, _huge, alone=True, seconds=(0.0, 0.1)),
