@@ -1,13 +1,15 @@
 """Messages that say what they are: an answer is judged without a table of what was sent."""
 
+import hashlib
 import json
-import random
 from collections.abc import Mapping
 from zlib import crc32
 
 from memory_cache.testing.history import Sighting
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz      "
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz      " * 8
+"""One for each value of a byte."""
+
 _SUM_DIGITS = 8
 _UNREADABLE = Sighting("", "", intact=False)
 
@@ -22,7 +24,8 @@ def body_of(session: str, name: str, size: int) -> dict[str, object]:
     """
     prefix = f"{_text(session)}|{_text(name)}|"
     room = max(0, size - len(prefix) - len(str(size)) - 2 - _SUM_DIGITS)
-    filler = "".join(random.Random(name).choices(_LETTERS, k=room))  # noqa: S311  # repeatable
+    noise = hashlib.shake_128(name.encode("utf-8", "surrogatepass")).digest(room)
+    filler = noise.translate(_LETTERS).decode()
     rest = f"{prefix}{room}|{filler}|"
     return {"role": "user", "content": f"{rest}{_sum(rest)}"}
 

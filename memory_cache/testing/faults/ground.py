@@ -30,7 +30,6 @@ from memory_cache.testing.history import Asked, Fault, WriteKind
 STALENESS_SECONDS: Final = 1.0
 """T of the bench's workers: the library's default."""
 
-
 _OUTLASTS: Final = (1.1, 1.6)
 """Times T."""
 
@@ -117,6 +116,10 @@ class Ground:
     async def statistics(self, member: Member) -> Json | None:
         """Return the counters of a worker; None: it is not there."""
         return await _tried(member.call({"op": "statistics"}, PATIENCE_SECONDS))
+
+    async def held(self, member: Member) -> Json | None:
+        """Return what a worker holds too much of; None: it is not there."""
+        return await _tried(member.call({"op": "held"}, PATIENCE_SECONDS))
 
 
 async def _tried(call: Awaitable[Json | None]) -> Json | None:

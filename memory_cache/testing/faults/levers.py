@@ -11,7 +11,7 @@ import hiredis
 
 from memory_cache.testing.faults.crew import Member
 from memory_cache.testing.faults.ground import Ground, Kind, Stage, meanwhile, repeating
-from memory_cache.testing.faults.resp import ask
+from memory_cache.testing.faults.resp import StoreRefusedError, ask, info
 from memory_cache.testing.faults.scores import Expectation
 from memory_cache.testing.faults.worker import Json
 
@@ -47,6 +47,7 @@ async def _kill_clients(ground: Ground, _: Member) -> AsyncIterator[None]:
 async def _small_buffer(ground: Ground, member: Member) -> AsyncIterator[None]:
     """Every delta of a long message is more than the buffer takes: its subscribers are killed."""
     config = ("CONFIG", "SET", "client-output-buffer-limit")
+    before = await _disconnections(ground)
     await ground.order((*config, "pubsub 16kb 8kb 1"))
 
     async def act() -> None:
@@ -57,6 +58,18 @@ async def _small_buffer(ground: Ground, member: Member) -> AsyncIterator[None]:
             yield
     finally:
         await ground.order((*config, _DEFAULT_BUFFER))
+        # Another fault may have begun the store anew, and its count.
+        times = max(0, await _disconnections(ground) - before)
+        ground.counts["subscribers killed by their buffer"] += times
+
+
+async def _disconnections(ground: Ground) -> int:
+    """Return how many clients the store has killed for what waits for them."""
+    try:
+        found = await info(ground.store.port, "stats")
+    except (OSError, TimeoutError, StoreRefusedError):
+        return 0
+    return int(found["client_output_buffer_limit_disconnections"])
 
 
 @contextlib.asynccontextmanager
@@ -114,6 +127,9 @@ async def _fill(ground: Ground, member: Member) -> None:
     if refused is not None and _reason(refused) == full:
         others = [_reason(read), _reason(deleted)]
         kept = refused["applied"] == "no" and full not in others
+        if ground.is_alone:
+            # Nothing else is in their way.
+            kept = kept and all(each is not None and each["ok"] for each in (read, deleted))
         text = f"append: {refused['applied']}, read: {others[0]}, delete: {others[1]}"
         ground.judge(Expectation.FULL, text, kept=kept)
 

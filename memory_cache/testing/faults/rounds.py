@@ -17,12 +17,16 @@ from memory_cache.testing.faults.crew import Member, hired
 from memory_cache.testing.faults.final import finals
 from memory_cache.testing.faults.ground import STALENESS_SECONDS, Ground, Kind, Stage
 from memory_cache.testing.faults.nemesis import Nemesis
-from memory_cache.testing.faults.recorder import Recorder
+from memory_cache.testing.faults.recorder import DEADLINE_SECONDS, Recorder
 from memory_cache.testing.faults.scores import Expectation, Scores
 from memory_cache.testing.faults.small_disk import small_disk
 from memory_cache.testing.faults.spanning import unplace
 from memory_cache.testing.faults.store import Store
+from memory_cache.testing.faults.worker import Json
 from memory_cache.testing.history import Answer, Fault, History, Read
+
+_REST_SECONDS: Final = DEADLINE_SECONDS
+_POLL_SECONDS: Final = 0.02
 
 _SCOPES: Final = ("a/u/", "a/v/", "b/u/", "//")
 
@@ -84,6 +88,8 @@ async def play(plan: Plan, folder: Path) -> Result:
         )
         nemesis = Nemesis(ground, plan.kinds, plan.pace, f"{plan.seed}/{plan.number}")
         await _play(plan, ground, nemesis)
+        for member in ground.members:
+            await _judge_rest(ground, member)
         history = ground.recorder.history
         named = {write.session for write in history.writes}
         named |= {read.session for read in history.reads}
@@ -114,6 +120,19 @@ async def _play(plan: Plan, ground: Ground, nemesis: Nemesis) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _judge_rest(ground: Ground, member: Member) -> None:
+    """See that a worker of which nobody asks anything any more soon holds nothing of before."""
+    held: Json | None = None
+    end = time.monotonic() + _REST_SECONDS
+    while time.monotonic() < end:
+        answer = await ground.held(member)
+        held = None if answer is None else answer["held"]
+        if held == {}:
+            break
+        await asyncio.sleep(_POLL_SECONDS)
+    ground.judge(Expectation.RESTS, f"{member.name} holds {held}", kept=held == {})
 
 
 def _sessions(count: int) -> list[str]:

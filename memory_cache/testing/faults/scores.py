@@ -17,6 +17,9 @@ class Expectation(StrEnum):
     FORGOTTEN = "once the store was emptied, no answer names an incarnation from before"
     SCRIPTS = "a lost script cache costs no client an error"
     HERD = "after a restart a worker fills no session twice for it"
+    RESTS = (
+        "when nobody asks any more, workers hold nothing of what was asked; no reply is mixed up"
+    )
     HUGE = "the last 20 of a huge session move no more bytes than of a short one"
 
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import struct
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -32,9 +33,13 @@ from memory_cache import (
     at_least,
     open_cache,
 )
+from memory_cache.testing.faults.rest import held
 
 _HEAD: Final = struct.Struct(">I")
 _PAUSE_SECONDS: Final = 0.05
+
+_OWN_TASKS: Final = Counter({"_run": 1, "Worker._reply": 1})
+_OWN_SOCKETS: Final = 1  # the driver's
 
 Json = dict[str, Any]
 
@@ -80,6 +85,8 @@ class Worker:
             return {name: getattr(found, name) for name in found.__slots__} | {
                 "connected": connected
             }
+        if request["op"] == "held":
+            return {"held": held(self._cache, _OWN_TASKS, _OWN_SOCKETS)}
         namespace, user_id, session_id = request["session"].split("/")
         session = self._cache.session(session_id, namespace=namespace, user_id=user_id)
         return await self._does[request["op"]](session, request)
