@@ -5,6 +5,7 @@ The fault bench: real workers, a real Valkey, and everything between them that c
 
 From the bottom up: ``resp``, ``store``, ``proxy``, ``worker`` and ``crew`` are the parts that are
 broken; ``recorder`` and ``clients`` use them and write down what they see; ``ground`` declares
-what a fault is, ``links``, ``workers``, ``levers`` and ``lives`` are the faults, ``table`` lists
-them; the ``nemesis`` draws from it, ``rounds`` and ``campaign`` run it, ``report`` sums up.
+what a fault is; ``links``, ``workers``, ``levers``, ``logs``, ``lives`` and ``supervisor`` are the
+faults, ``table`` lists them; the ``nemesis`` draws from it, ``rounds`` and ``campaign`` run it,
+``report`` sums up.
 """

@@ -1,5 +1,6 @@
 """What the store holds when all is over, read from its keys by a reader that shares no code."""
 
+from pathlib import Path
 from typing import Any
 
 from memory_cache.testing.faults.recorder import Recorder
@@ -9,16 +10,16 @@ from memory_cache.testing.history import Final
 _BLOCK = 64
 
 
-async def finals(port: int, sessions: list[str], recorder: Recorder) -> list[Final]:
+async def finals(place: int | Path, sessions: list[str], recorder: Recorder) -> list[Final]:
     """
-    Return what each session is in the store.
+    Return what each session is in the store, which is at a port or at a unix socket.
 
     Raises:
         OSError, TimeoutError, StoreRefusedError: the store does not answer.
         ValueError: what it holds makes no sense.
     """
     replies = await ask(
-        port, *(("HGETALL", f"mc:{{{session}}}") for session in sessions), patience=30.0
+        place, *(("HGETALL", f"mc:{{{session}}}") for session in sessions), patience=30.0
     )
     return [
         _final(session, reply, recorder) for session, reply in zip(sessions, replies, strict=True)

@@ -1,6 +1,7 @@
 """Words with the store that pass by no cache: for the levers, and to read what it holds."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, Final
 
 import hiredis
@@ -14,17 +15,24 @@ class StoreRefusedError(Exception):
 
 
 async def ask(
-    port: int, *commands: tuple[str | bytes | int, ...], patience: float = _PATIENCE_SECONDS
+    place: int | Path,
+    *commands: tuple[str | bytes | int, ...],
+    patience: float = _PATIENCE_SECONDS,
 ) -> list[Any]:
     """
     Run commands over a connection of their own, and return the replies.
+
+    ``place``: a port of loopback, or a unix socket.
 
     Raises:
         OSError, TimeoutError: the store does not answer.
         StoreRefusedError: it answered one of them with an error.
     """
     async with asyncio.timeout(patience):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if isinstance(place, Path):
+            reader, writer = await asyncio.open_unix_connection(place)
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", place)
         try:
             for command in commands:
                 writer.write(hiredis.pack_command(command))  # type: ignore[arg-type] # their stub says one item

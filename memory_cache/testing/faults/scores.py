@@ -13,13 +13,13 @@ class Expectation(StrEnum):
     RECOVERS = "every worker succeeds within a second after heal, store and worker being there"
     FULL = "a full store refuses changes before they begin (applied: no); reads and deletes go on"
     DISK = "a store that cannot write its log refuses changes (applied: no); reads go on"
+    ALWAYS = "a store that answers once its log is on the disk ends rather than answer without"
     CORRUPT = "a store with a log corrupt in the middle does not start, and nothing is answered"
     FORGOTTEN = "once the store was emptied, no answer names an incarnation from before"
     SCRIPTS = "a lost script cache costs no client an error"
     HERD = "after a restart a worker fills no session twice for it"
-    RESTS = (
-        "when nobody asks any more, workers hold nothing of what was asked; no reply is mixed up"
-    )
+    SUPERVISOR = "of two servers on a folder one serves: the store of a killed one, and all of it"
+    RESTS = "workers of which nobody asks anything hold nothing of before, and mixed up no replies"
     HUGE = "the last 20 of a huge session move no more bytes than of a short one"
 
 

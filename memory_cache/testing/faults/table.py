@@ -6,14 +6,13 @@ from memory_cache.testing.faults.ground import Kind, Stage
 from memory_cache.testing.faults.levers import LEVERS
 from memory_cache.testing.faults.links import LINKS
 from memory_cache.testing.faults.lives import LIVES
+from memory_cache.testing.faults.logs import LOGS
+from memory_cache.testing.faults.supervisor import SUPERVISOR
 from memory_cache.testing.faults.workers import WORKERS
 
-FAULTS: Final[dict[str, Kind]] = {kind.name: kind for kind in (*LINKS, *WORKERS, *LEVERS, *LIVES)}
+_ALL: Final = (*LINKS, *WORKERS, *LEVERS, *LIVES, *LOGS, *SUPERVISOR)
 
-ELSEWHERE: Final = {
-    38: "the server's own tests start it twice on one folder, and kill the parent of its store",
-}
-"""Rows of the failure catalogue that belong to the bench's list and have their proof elsewhere."""
+FAULTS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
 
 
 def listing() -> str:
@@ -23,5 +22,4 @@ def listing() -> str:
         rows = ", ".join(map(str, kind.rows))
         stages = ", ".join(stage.value for stage in Stage if stage in kind.stages)
         lines.append(f"{kind.name:<18}{rows:<10}{stages:<19}{kind.right}")
-    lines += [f"{'(elsewhere)':<18}{row:<29}{text}" for row, text in ELSEWHERE.items()]
     return "\n".join(lines)
