@@ -1,4 +1,5 @@
 import asyncio
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -258,6 +259,21 @@ async def test_runner(valkey_url: str) -> None:
         assert (await read(service)).state == {"seen": said[-1], "user:seen": said[-1]}
         await service.close()
     assert said == [1, 3]
+
+
+def test_runner_that_is_not_awaited(valkey: ValkeyServer, valkey_url: str) -> None:
+    """ADK's own runner, called without await, runs a new event loop in a thread for each turn."""
+    service = MemoryCacheSessionService.from_url(valkey_url)
+    asyncio.run(service.create_session(**HERE))
+    runner = Runner(agent=Echo(name="echo"), app_name="app", session_service=service)
+    turn = types.Content(role="user", parts=[types.Part(text="hi")])
+    for seen in (1, 3, 5):
+        assert len([*runner.run(user_id="u", session_id="s", new_message=turn)]) == 1
+        assert asyncio.run(read(service)).state["seen"] == seen
+    with valkey.admin as client:
+        while len(client.client_list()) > 1:  # those that were closed, as they go
+            time.sleep(0.01)
+    asyncio.run(service.close())
 
 
 KEYS = st.sampled_from(["a", "b", "app:a", "user:a", "user:b", "temp:a"])

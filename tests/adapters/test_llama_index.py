@@ -110,6 +110,21 @@ async def test_memory(
     assert await stores[0].count_messages("k", ARCHIVED) > 0
 
 
+def test_memory_that_is_not_awaited(valkey_url: str) -> None:
+    """LlamaIndex's own `Memory`, called where no event loop runs, or one that it starts itself."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    store = MemoryCacheChatStore.from_url(valkey_url)
+    for _ in range(2):
+        memory = Memory.from_defaults(session_id="k", chat_store=store, tokenizer_fn=str.split)
+        memory.put(said(1))
+        memory.put(said(2))
+    assert at(memory.get()) == [1, 2, 1, 2]
+    loop.run_until_complete(store.close())
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
 async def test_delete_message(cache: SessionCache) -> None:
     """A message is deleted by its position, and what is archived stays so."""
     store = MemoryCacheChatStore(cache)

@@ -11,6 +11,7 @@ PAGES = ROOT / "docs" / "adapters"
 NEEDS = {
     "google-adk": "google.adk",
     "langchain": "langchain_core",
+    "langgraph": "langgraph.graph",
     "llama-index": "llama_index.core",
     "openai-agents": "agents",
     "pydantic-ai": "pydantic_ai.conversation_store",
