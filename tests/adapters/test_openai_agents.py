@@ -28,6 +28,7 @@ from memory_cache import (
     Consistency,
     InvalidInputError,
     SessionCache,
+    StoreError,
     Tier,
     cache_over,
     open_cache,
@@ -178,6 +179,37 @@ async def test_from_url_takes_what_the_class_takes(valkey_url: str) -> None:
                 len((await cache.session("s", namespace="n", user_id="u").recent(9)).messages) == 1
             )
         assert one._consistency is BOUNDED  # noqa: SLF001  what it does is tried below
+
+
+async def test_store_that_comes_later() -> None:
+    """A session of a URL says what is wrong while there is no store, and works once there is."""
+    with ValkeyServer() as server:
+        session = MemoryCacheSession.from_url("s", url=server.url)
+        server.stop()
+        for call in (session.get_items(), session.add_items(as_items(ITEMS))):
+            with pytest.raises(StoreError) as caught:
+                await call
+            assert caught.value.applied == "no"
+        server.restart()
+        await session.add_items(as_items(ITEMS))
+        assert text(await session.get_items()) == text(ITEMS)
+        await session.close()
+
+
+async def test_cancelled_while_it_opens(valkey: ValkeyServer, valkey_url: str) -> None:
+    """Wherever a first call is cancelled, the next one is answered; nothing is left open."""
+    for turns in range(40):
+        session = MemoryCacheSession.from_url("s", url=valkey_url)
+        first = asyncio.ensure_future(session.add_items(as_items(ITEMS[:1])))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        async with asyncio.timeout(10):
+            assert await session.get_items() in ([], as_items(ITEMS[:1]))
+            await session.clear_session()
+        await session.close()
+    assert connections(valkey) == 1
 
 
 async def test_no_items(cache: SessionCache) -> None:
