@@ -209,8 +209,14 @@ class Store(Protocol):
     async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
         """Return a session's header, and what its last change left as its record (else empty)."""
 
-    async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
-        """Enter the session into the index as active now."""
+    async def touch(
+        self, key: SessionKey, expires_ms: int | None, *, since: int | None = None
+    ) -> None:
+        """
+        Enter the session into the index as active now.
+
+        ``since``: only where it is missing, and as active then (microseconds since the epoch).
+        """
 
     async def list_sessions(
         self, namespace: str, user_id: str, *, limit: int, offset: int, newest_first: bool

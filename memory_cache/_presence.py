@@ -8,7 +8,7 @@ from typing import Final
 from cachetools import TTLCache
 
 from memory_cache._errors import MemoryCacheError
-from memory_cache._ports import Clock, Store
+from memory_cache._ports import FOREVER, Clock, Store
 from memory_cache._types import Header, SessionKey
 
 _log = logging.getLogger("memory_cache")
@@ -37,6 +37,19 @@ class Presence:
         """Enter a session that is about to be made, and wait: who knows of it must find it."""
         expires = self._clock.wall() // 1000 + ttl_ms if ttl_ms and ttl_ms > 0 else None
         await self._store.touch(key, expires)
+
+    async def restore(self, key: SessionKey) -> None:
+        """
+        Enter a session that is there where it is missing, as active when it was last changed.
+
+        Who made it may have been killed before it entered it again; see ``changed``.
+        """
+        span = await self._store.tail(key, 0)
+        if span is not None:
+            expires = None
+            if span.left_ms != FOREVER:
+                expires = self._clock.wall() // 1000 + span.left_ms
+            await self._store.touch(key, expires, since=span.header.updated)
 
     async def changed(self, key: SessionKey, after: Header) -> None:
         """

@@ -15,7 +15,7 @@ from memory_cache._listener import Listener
 from memory_cache._names import checked_name, session_key
 from memory_cache._near import NearCache
 from memory_cache._page import Page
-from memory_cache._ports import KEEP_TICKING, Clock, Store
+from memory_cache._ports import FOREVER, KEEP_TICKING, Clock, Store
 from memory_cache._put import Known, Putter
 from memory_cache._reads import Reader
 from memory_cache._stats import Counters, Statistics, snapshot
@@ -252,6 +252,11 @@ class Session(Followable):
             self.key, before=before, after=after, limit=limit, consistency=consistency
         )
 
+    async def expires_in(self) -> float | None:
+        """Return the seconds the store gives it from now; None: it does not expire, or is not."""
+        span = await self._writer.store.tail(self.key, 0)
+        return None if span is None or span.left_ms == FOREVER else span.left_ms / 1000
+
     async def transcript(self, *, consistency: Consistency = NEWEST) -> Page:
         """
         Return everything: the store's newest, joined from blocks.
@@ -375,6 +380,14 @@ class Session(Followable):
             ttl_ms = 0 if ttl_seconds is None else ttl_of(ttl_seconds)
         wish = replace(wish_of(if_version, operation_id, ttl_ms), input=given)
         return await self._writer.set_fields(self.key, fields, wish)
+
+    async def relist(self) -> None:
+        """
+        Have the session listed and found, if it exists, where it is not; its place stays its own.
+
+        It is not where a process was killed right after it had made it; its next change would do.
+        """
+        await self._writer.presence.restore(self.key)
 
     async def delete(
         self, *, if_version: IfVersion = None, operation_id: str | None = None

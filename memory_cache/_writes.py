@@ -86,7 +86,7 @@ class Writer:
         self._clock = clock
         self._config = config
         self._counters = counters
-        self._presence = Presence(store, clock, config.touch_seconds)
+        self.presence = Presence(store, clock, config.touch_seconds)
 
     async def write(
         self, key: SessionKey, messages: Mapping[str, object] | Sequence[Mapping[str, object]]
@@ -102,7 +102,7 @@ class Writer:
 
     async def aclose(self) -> None:
         """Wait for what goes on in the background."""
-        await self._presence.settle()
+        await self.presence.settle()
 
     async def append(
         self, key: SessionKey, messages: tuple[StoredMessage, ...], print_: str, wish: Wish
@@ -194,7 +194,7 @@ class Writer:
         outcome = await self._sent(
             key, wish, fingerprint("delete"), lambda terms: self.store.delete(key, terms)
         )
-        self._presence.deleted(key)
+        self.presence.deleted(key)
         return _change(outcome)
 
     @property
@@ -229,14 +229,14 @@ class Writer:
         creates: bool = False,
         note: bytes = b"",
     ) -> Outcome:
-        exists = self._presence.known(key) or self._near.holds(key)
+        exists = self.presence.known(key) or self._near.holds(key)
         if creates and not exists:
-            await self._presence.enter(key, wish.ttl_ms)
+            await self.presence.enter(key, wish.ttl_ms)
         terms = self._terms(wish, print_, note, create=not (creates and exists))
         try:
             outcome = await self._resending(terms, send)
             if outcome.missing:
-                await self._presence.enter(key, wish.ttl_ms)
+                await self.presence.enter(key, wish.ttl_ms)
                 outcome = await self._resending(replace(terms, create=True), send)
         except StoreError as error:
             if error.applied == "unknown":
@@ -246,7 +246,7 @@ class Writer:
             self._reader.written(key)
         if outcome.header is not None:
             if creates:
-                await self._presence.changed(key, outcome.header)
+                await self.presence.changed(key, outcome.header)
             await self._passed(key, outcome)
         return outcome
 

@@ -41,9 +41,9 @@ class RedisBackend:
         store = RedisStore(lane, bulk, keys, dialer.clock, config)
         try:
             with translating():
-                epoch = await asyncio.wait_for(
-                    _epoch(lane, keys.epoch), config.store_timeout_seconds
-                )
+                # Without a near cache nothing hangs on it, and who only looks leaves no key behind.
+                first = _epoch(lane, keys.epoch) if config.near_cache_bytes else _ping(lane)
+                epoch = await asyncio.wait_for(first, config.store_timeout_seconds)
         except TimeoutError as error:
             await store.aclose()
             raise StoreError("the store does not answer") from error
@@ -51,6 +51,11 @@ class RedisBackend:
             await store.aclose()
             raise
         return cls(store, RedisBus(dialer, lane, keys, epoch))
+
+
+async def _ping(lane: Lane) -> None:
+    """Wait for an answer."""
+    await lane.call("PING")
 
 
 async def _epoch(lane: Lane, name: str) -> str:

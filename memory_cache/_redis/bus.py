@@ -31,8 +31,12 @@ class RedisBus:
     redis-py's PubSub is not used: it reconnects and subscribes again without telling.
     """
 
-    def __init__(self, dialer: Dialer, lane: Lane, keys: Keys, epoch: str) -> None:
-        """Nothing is connected before ``run``. ``epoch``: of the store, before anything is read."""
+    def __init__(self, dialer: Dialer, lane: Lane, keys: Keys, epoch: str | None) -> None:
+        """
+        Nothing is connected before ``run``.
+
+        ``epoch``: of the store, before anything is read; None: whatever the first fence finds.
+        """
         self._dialer = dialer
         self._lane = lane
         self._keys = keys
@@ -104,7 +108,7 @@ class RedisBus:
     def _flushed(self, epoch: str) -> str | None:
         # Known from one generation to the next: a snapshot may be taken before the first fence.
         known, self._epoch = self._epoch, epoch
-        return None if known == epoch else "the store was flushed"
+        return None if known in {None, epoch} else "the store was flushed"
 
 
 class _Subscription:

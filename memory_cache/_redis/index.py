@@ -37,17 +37,18 @@ class Index:
         self._lane = lane
         self._keys = keys
 
-    async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
-        """Enter the session as active now; ``expires_ms``: its deadline since the epoch."""
-        member, score = encode_key(key), time.time_ns() // 1000
-        sets = [self._keys.ids(key.session_id), *map(self._keys.active, self._keys.scopes(key))]
-        commands: list[tuple[Argument, ...]] = [("ZADD", name, score, member) for name in sets]
+    async def touch(
+        self, key: SessionKey, expires_ms: int | None, since: int | None = None
+    ) -> None:
+        """Enter the session; ``expires_ms``: its deadline since the epoch; see the port."""
+        member, scopes = encode_key(key), self._keys.scopes(key)
+        score = time.time_ns() // 1000 if since is None else since
+        sets = [self._keys.ids(key.session_id), *map(self._keys.active, scopes)]
+        scores = [(name, score) for name in sets]
         if expires_ms is not None:
-            commands.extend(
-                ("ZADD", self._keys.expires(scope), expires_ms, member)
-                for scope in self._keys.scopes(key)
-            )
-        await self._all(commands)
+            scores += [(self._keys.expires(scope), expires_ms) for scope in scopes]
+        only = () if since is None else ("NX",)
+        await self._all([("ZADD", name, *only, at, member) for name, at in scores])
 
     async def list_sessions(
         self, namespace: str, user_id: str, *, limit: int, offset: int, newest_first: bool

@@ -169,10 +169,12 @@ class RedisStore:
         tag, _, text = (record or b"").partition(b" ")
         return header, text if tag.decode() == header.tag else b""
 
-    async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
+    async def touch(
+        self, key: SessionKey, expires_ms: int | None, *, since: int | None = None
+    ) -> None:
         """Enter the session into the index; see the port."""
         with translating(applied="no"):
-            await self._index.touch(key, expires_ms)
+            await self._index.touch(key, expires_ms, since)
 
     async def list_sessions(
         self, namespace: str, user_id: str, *, limit: int, offset: int, newest_first: bool

@@ -239,6 +239,30 @@ async def index_forgets_what_is_gone(place: Place) -> None:
         assert listed == ([stays], 1)
 
 
+async def index_is_filled_in(place: Place) -> None:
+    """A session is entered where it is missing, at its place; one that is there keeps its own."""
+    async with place.open(_CONFIG) as ports:
+        store, scope = ports.store, fresh_key().session_id
+        first, lost, last = (fresh_key(scope, "u") for _ in range(3))
+        await store.touch(first, None)
+        await store.append(first, messages(0, 1), None, terms())
+        await place.elapse(0.002)
+        # Somebody lists it before it is made, and so removes its entry.
+        await store.touch(lost, None)
+        assert await store.find(lost.session_id, "", "") == []
+        await store.append(lost, messages(0, 1), None, terms())
+        span = await store.tail(lost, 0)
+        assert span is not None
+        await place.elapse(0.002)
+        await store.touch(last, None)
+        await store.append(last, messages(0, 1), None, terms())
+        for key in (first, lost):
+            await store.touch(key, None, since=span.header.updated)
+        listed = await store.list_sessions(scope, "u", limit=9, offset=0, newest_first=False)
+        assert listed == ([first, lost, last], 3)
+        assert await store.find(lost.session_id, scope, "u") == [lost]
+
+
 async def find_goes_by_id(place: Place) -> None:
     """An id finds every session that has it, in a scope where one is given."""
     async with place.open(_CONFIG) as ports:
@@ -266,5 +290,6 @@ READ_CHECKS: tuple[Check, ...] = (
     names_never_meet,
     index_lists_by_activity,
     index_forgets_what_is_gone,
+    index_is_filled_in,
     find_goes_by_id,
 )

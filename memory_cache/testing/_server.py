@@ -273,9 +273,12 @@ class InMemoryServer:
 
     # The index
 
-    def touch(self, key: SessionKey) -> None:
-        """Enter a session as active now."""
-        self._index[key] = self.clock.wall()
+    def touch(self, key: SessionKey, since: int | None) -> None:
+        """Enter a session as active now; with ``since`` where it is missing, as active then."""
+        if since is None:
+            self._index[key] = self.clock.wall()
+        else:
+            self._index.setdefault(key, since)
 
     def entered(self, namespace: str, user_id: str) -> list[SessionKey]:
         """Return the sessions of a scope by activity, oldest first; stale entries go."""

@@ -110,11 +110,13 @@ class InMemoryStore:
         await self._gates.reach("put_record.done")
         return (record.header, record.put_record) if record else None
 
-    async def touch(self, key: SessionKey, expires_ms: int | None) -> None:
+    async def touch(
+        self, key: SessionKey, expires_ms: int | None, *, since: int | None = None
+    ) -> None:
         """Enter the session into the index; its own deadline is looked up when it is met."""
         del expires_ms
         await self._gates.reach("touch")
-        self._server.touch(key)
+        self._server.touch(key, since)
         await self._gates.reach("touch.done")
 
     async def list_sessions(

@@ -143,6 +143,35 @@ async def test_activity_moves_a_session(valkey_url: str) -> None:
         await until(first)
 
 
+async def test_session_that_nobody_entered(valkey: ValkeyServer, cache: SessionCache) -> None:
+    """A session that is not in the index is entered at its place; one that is keeps its own."""
+    await make(cache, ("n", "u", "first"))
+    lost = cache.session("lost", namespace="n", user_id="u")
+    await lost.append(said(0), ttl_seconds=60)
+    await make(cache, ("n", "u", "last"))
+    with valkey.admin as client:
+        # What a listing between the making and its last entry, and a kill before that, leave.
+        for name in client.keys("mc:active*") + client.keys("mc:expires*") + [b"mc:id:lost"]:
+            client.zrem(name, "n/u/lost")
+        assert await cache.find("lost") == ()
+        for name in ("first", "lost", "last", "never made"):
+            await cache.session(name, namespace="n", user_id="u").relist()
+        for namespace, user_id in ((None, None), ("n", None), (None, "u"), ("n", "u")):
+            listed = await cache.list_sessions(namespace=namespace, user_id=user_id)
+            assert (ids(listed.sessions), listed.total) == (["last", "lost", "first"], 3)
+        assert ids(await cache.find("lost")) == ["lost"]
+        assert client.zrange("mc:expires:b:n/u", 0, -1) == [b"n/u/lost"]
+
+
+async def test_who_only_looks_leaves_no_key(valkey: ValkeyServer, valkey_url: str) -> None:
+    """A cache without a near cache that only reads writes nothing at all into its store."""
+    async with open_cache(valkey_url, config=CacheConfig(near_cache_bytes=0)) as cache:
+        assert not (await cache.session("s").recent(5)).exists
+        assert (await cache.list_sessions()).total == 0
+    with valkey.admin as client:
+        assert client.dbsize() == 0
+
+
 async def test_concurrent_create_and_delete(cache: SessionCache, other_cache: SessionCache) -> None:
     """Whatever races, a session that exists afterwards is listed and found."""
     names = [f"s{at}" for at in range(8)]

@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from library.helpers import heat, record_of, said, until
-from memory_cache import InvalidInputError, Session, SessionCache
+from memory_cache import NEWEST, InvalidInputError, Session, SessionCache
 from support.valkey import ValkeyServer
 
 LONG = 1000
@@ -75,6 +75,18 @@ async def test_put_without_ttl_keeps_ticking(valkey: ValkeyServer, chat: Session
     assert 0 < left_ms(valkey) <= 500_000
     await chat.put([], {}, ttl_seconds=LONG)
     assert left_ms(valkey) > 900_000
+
+
+async def test_time_that_is_left(chat: Session) -> None:
+    """What the store gives a session is told, whether writes restart it or not."""
+    assert await chat.expires_in() is None
+    await chat.put([], {})
+    assert await chat.expires_in() is None
+    await chat.put([], {}, ttl_seconds=60)
+    assert 50 < (await chat.expires_in() or 0) <= 60
+    await chat.put([], {})
+    assert (await chat.recent(0, consistency=NEWEST)).ttl_seconds is None
+    assert 50 < (await chat.expires_in() or 0) <= 60
 
 
 async def test_deleted_session_leaves_no_deadline(valkey: ValkeyServer, chat: Session) -> None:
