@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -168,6 +169,11 @@ def load(flags: Mapping[str, str | bool]) -> Loaded:
             f"the Redis URL ({env_name('redis_url')}, {origins['redis_url']}) must begin with one"
             f" of {', '.join(SCHEMES)}"
         )
+    if settings.redis_url is not None and not _has_address(settings.redis_url):
+        raise ConfigurationError(
+            f"the Redis URL ({env_name('redis_url')}, {origins['redis_url']}) has a host or a port"
+            " that cannot be one"
+        )
     if settings.redis_url is not None and origins["durability"] != "default":
         raise ConfigurationError(
             f"--durability is for the embedded Valkey; with a Redis URL ({env_name('redis_url')},"
@@ -191,6 +197,14 @@ def shown(settings: Settings) -> Iterator[tuple[str, str | int | float | bool | 
     """Each field and its value as people may see it: without passwords."""
     for field, value in settings.model_dump(mode="json").items():
         yield field, mask(value) if field == "redis_url" and value else value
+
+
+def _has_address(url: str) -> bool:
+    try:
+        urlsplit(url).port  # noqa: B018  it is parsed when it is asked for
+    except ValueError:
+        return False
+    return True
 
 
 def mask(url: str) -> str:

@@ -84,6 +84,14 @@ def test_a_bad_value_is_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) 
     assert "sesame" not in str(refused.value)
 
 
+@pytest.mark.parametrize("url", ["redis://[", "redis://h:99999", "redis://:sesame#x@h:1"])
+def test_redis_url_that_is_none(url: str) -> None:
+    """A URL whose address cannot be one is refused at once; nothing of it is shown."""
+    with pytest.raises(ConfigurationError, match=r"\(REDIS_URL, flag\)") as refused:
+        load({"redis_url": url})
+    assert "sesame" not in str(refused.value)
+
+
 def test_durability_needs_the_embedded_valkey(monkeypatch: pytest.MonkeyPatch) -> None:
     """Durability is refused with a Redis URL, wherever the two come from."""
     monkeypatch.setenv("MEMORY_CACHE_DURABILITY", "everysec")
