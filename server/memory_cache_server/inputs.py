@@ -82,10 +82,11 @@ def checked(value: object, model: type[M]) -> M:
 
 
 def is_json(request: Request) -> bool:
-    """Whether a body is meant as JSON; one that does not say what it is, is."""
+    """Whether a body is meant as JSON; one that does not say what it is, is, if no page sent it."""
     content_type = request.headers.get("content-type")
     if content_type is None:
-        return True
+        # A browser sends one for the page of any site, and asks us only if it says that it is JSON.
+        return "origin" not in request.headers
     headers = MimeHeaders()
     headers["content-type"] = content_type
     subtype = headers.get_content_subtype()

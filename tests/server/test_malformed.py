@@ -79,6 +79,16 @@ async def test_json_by_other_names(http: httpx.AsyncClient, content_type: str | 
     assert (await http.put(SESSION, content=b"{}", headers=headers)).status_code == 200
 
 
+async def test_page_of_another_site_writes_nothing(http: httpx.AsyncClient) -> None:
+    """A body that a browser sends for any page's asking, without a type, is none of ours."""
+    body = json.dumps({"messages": [message("planted")]})
+    headers = {"origin": "https://elsewhere.example"}
+    response = await http.post(MESSAGES, content=body, headers=headers)
+    assert faults(response) == [("model_attributes_type", ["body"])]
+    assert (await http.get(SESSION)).status_code == 404
+    assert (await http.post(MESSAGES, content=body, headers=headers | JSON_HEADERS)).is_success
+
+
 @pytest.mark.parametrize(
     ("url", "loc"),
     [
