@@ -187,6 +187,68 @@ def test_a_long_text_is_shown_in_two_steps(inspector: Inspector) -> None:
     expect(inspector.page.get_by_text("THE END")).to_be_visible()
 
 
+@on_one_screen
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": {"toString": 1}},
+        {"part_kind": {"valueOf": {}, "toString": {}}, "role": 7},
+        {"tool_calls": [{"function": {"name": {"toString": 1}, "arguments": {"toString": 1}}}]},
+        {"role": "tool", "name": {"toString": 1}, "content": {"toJSON": 1}},
+        {"content": [{"function_response": {"name": {"toString": 1}}}, {"id": {"toString": 1}}]},
+        {"type": "x_call", "call_id": {"toString": 1}, "input": {"__proto__": {"a": 1}}},
+        {"data": {"content": {"parts": 5}}, "type": "ai"},
+        {"content": {"parts": {"a": 1}}, "tool_calls": {"length": 3}, "created_at": {}},
+    ],
+)
+def test_odd_message_hides_no_other(inspector: Inspector, odd: object) -> None:
+    """Whatever a message holds, it is shown, and unfolds, and so do those beside it."""
+    inspector.append("s", message("before"), odd, message("after"))
+    inspector.open("s")
+    inspector.shows(0, 2)
+    for text in ("before", "after"):
+        expect(inspector.page.get_by_text(text, exact=True)).to_be_visible()
+    item = inspector.page.locator("#messages > li").nth(1)
+    for summary in item.locator("summary").all():
+        summary.click()
+    stored = json.loads(item.locator(".raw pre").inner_text())
+    assert stored == odd
+
+
+def test_what_cannot_be_seen_is_told(inspector: Inspector) -> None:
+    """Characters without a look, or that turn the text around them, are told by their numbers."""
+    unseen = "pay \u202e100\u202c now\u200b\x1b[2J \U000e0041 👨\u200d👩 a\u00a0b"
+    call = {"name": f"f{unseen}", "arguments": unseen}
+    inspector.append(
+        f"s\u202e{'x' * 20}",
+        {"role": f"user{unseen}", "content": unseen},
+        {"role": "assistant", "tool_calls": [{"id": unseen, "function": call}]},
+        {"role": "tool", "tool_call_id": "c", "content": unseen},
+        {unseen: unseen},
+    )
+    inspector.visit()
+    inspector.page.locator("#sessions a").click()
+    inspector.shows(0, 3)
+    for fold in inspector.page.locator("#messages summary").all():
+        fold.click()
+    expect(inspector.page.locator(".text").first).to_have_text(
+        "pay U+202E100U+202C nowU+200BU+001B[2J U+E0041 👨\u200d👩 a\u00a0b"
+    )
+    shown = inspector.page.locator("#panes").evaluate("all => all.textContent")
+    assert not set(shown) & set("\u202e\u202c\u200b\x1b\U000e0041")
+    raw = inspector.page.locator(".raw pre").first.inner_text()
+    assert json.loads(raw)["content"] == unseen
+
+
+def test_session_opens_at_its_end(inspector: Inspector) -> None:
+    """A session is opened where its newest message is, and the keys scroll it from there."""
+    inspector.append("s", *(message(f"m{n}") for n in range(60)))
+    inspector.open("s")
+    expect(inspector.page.get_by_text("m59", exact=True)).to_be_in_viewport(ratio=1)
+    inspector.page.keyboard.press("Home")
+    expect(inspector.page.get_by_text("m10", exact=True)).to_be_in_viewport(ratio=1)
+
+
 def test_markup_stays_text(inspector: Inspector) -> None:
     """Markup in a message, a name, a role or a tool's name is shown as text and makes nothing."""
     inspector.append(

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
@@ -146,6 +147,7 @@ async def test_session_in_pages(http: httpx.AsyncClient) -> None:
     assert newest["token_count"] == change["token_count"]
     assert (newest["fields"], newest["ttl_seconds"]) == ('{"data":{"a":1}}', 60)
     assert newest["version"] != change["version"]
+    assert datetime.fromisoformat(newest["expires_at"]) > datetime.now(UTC)
     older = await data(http, "session", session_id="s", before=70)
     assert (older["messages"], older["start"]) == (sent[20:70], 20)
     assert (await data(http, "session", session_id="s", after=118))["messages"] == sent[119:]
@@ -182,6 +184,16 @@ async def test_errors_are_the_api_s(http: httpx.AsyncClient) -> None:
     ]:
         answer = await http.get(f"{PAGE}/data/{path}")
         assert (answer.status_code, answer.json()["code"]) == (status, code), path
+
+
+async def test_end_that_no_write_moves(http: httpx.AsyncClient) -> None:
+    """When a session ends is told also where its writes do not prolong it."""
+    ends = []
+    for body in ({}, {"ttl_seconds": 60}, {}):
+        await http.put(SESSION, json={"messages": [message("a")], **body})
+        told = await data(http, "session", session_id="s")
+        ends.append((told["ttl_seconds"], told["expires_at"] is not None))
+    assert ends == [(None, False), (60, True), (None, True)]
 
 
 async def test_worker_state(http: httpx.AsyncClient) -> None:

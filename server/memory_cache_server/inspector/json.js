@@ -1,5 +1,7 @@
 // JSON as it is stored. A browser's numbers lose digits beyond 2^53, so text is laid out as text.
 
+import { seenJson } from "./dom.js";
+
 const STEP = "  ";
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/gsu;
 
@@ -18,12 +20,12 @@ export function laidOut(text) {
     if (token === "{" || token === "[") depth += 1;
     before = token;
   }
-  return parts.join("");
+  return seenJson(parts.join(""));
 }
 
 /** Lay a value out: JSON text inside a string too, as the arguments of a call often are. */
 export function shown(value) {
-  if (typeof value !== "string") return JSON.stringify(value, null, STEP) ?? "";
+  if (typeof value !== "string") return seenJson(JSON.stringify(value, null, STEP) ?? "");
   try {
     JSON.parse(value);
   } catch {

@@ -6,6 +6,7 @@ A session's name is in the query here: some names, as ``a/b`` or ``..``, no path
 
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -15,6 +16,7 @@ from fastapi import APIRouter, Request, Response
 
 from memory_cache import NEWEST, InvalidNameError, Page, Session, SessionKey
 from memory_cache_server import inputs
+from memory_cache_server.contract_input import time_text
 from memory_cache_server.errors import Problem, not_found
 from memory_cache_server.names import invalid_name, session_of
 from memory_cache_server.rendering import micros_text
@@ -106,7 +108,7 @@ async def session(request: Request) -> Response:
     )
     if not page.exists:
         raise not_found(asked.session_id)
-    return _json(_session_document(page))
+    return _json({**_session_document(page), "expires_at": await _expiry(named)})
 
 
 @router.get("/inspect/data/events")
@@ -156,6 +158,12 @@ def _parts() -> dict[str, tuple[str, bytes]]:
 
 def _session(request: Request, session_id: str, scope: ScopeQuery) -> Session:
     return session_of(services_of(request).cache, session_id, scope, id_in=("query",))
+
+
+async def _expiry(session: Session) -> str | None:
+    """Return when the session ends, whether changes prolong it or not."""
+    left = await session.expires_in()
+    return None if left is None else time_text(datetime.now(UTC) + timedelta(seconds=left))
 
 
 def _session_document(page: Page) -> dict[str, Any]:

@@ -24,6 +24,7 @@ export async function open(wanted) {
   held = null;
   byId("messages").replaceChildren();
   byId("about-line").textContent = byId("range").textContent = "";
+  byId("about").hidden = true;
   trouble("");
   enable();
   if (name !== null) await newest();
@@ -68,19 +69,20 @@ async function ask(query, edge) {
     trouble("");
     const nothingMore = held && page.start === page.end && page.next > page.first;
     if (nothingMore) held = { ...held, first: page.first, next: page.next };
-    else show(page, edge);
+    else show(page);
     about(page);
+    // What says where one is takes room, so the end is where it is only now.
+    const box = byId("transcript");
+    if (!nothingMore) box.scrollTop = edge === "end" ? box.scrollHeight : 0;
   } catch (error) {
     if (error.name !== "AbortError") trouble(error.message);
   }
 }
 
-function show(page, edge) {
+function show(page) {
   held = { start: page.start, end: page.end, first: page.first, next: page.next };
   const items = page.messages.map((text, at) => itemOf(page.start + at, text, page.beside[at]));
   byId("messages").replaceChildren(...items);
-  const box = byId("transcript");
-  box.scrollTop = edge === "end" ? box.scrollHeight : 0;
 }
 
 /** Add a message that was just acknowledged; false: it does not continue what is shown. */
@@ -128,9 +130,11 @@ function about(page) {
     ["created", timeOf(page.created_at)],
     ["updated", timeOf(page.updated_at)],
     ["time to live", page.ttl_seconds === null ? "none" : `${page.ttl_seconds} s after a change`],
+    ["expires", page.expires_at === null ? "never" : timeOf(page.expires_at)],
     ["answered from", near],
   ]);
   byId("fields").textContent = laidOut(page.fields);
+  byId("about").hidden = false;
   range();
 }
 
