@@ -23,10 +23,12 @@ from memory_cache_server.cli_commands import (
     LOOKS,
     STORE_EPILOG,
     STORE_FIELDS,
+    USAGES,
     add_import_flags,
     add_look_flags,
 )
 from memory_cache_server.embedded import EmbeddedError
+from memory_cache_server.printing import printed
 from memory_cache_server.settings import (
     ConfigurationError,
     Loaded,
@@ -39,11 +41,13 @@ from memory_cache_server.settings import (
 from memory_cache_server.supervisor import ServeError, Supervisor
 
 _EPILOG = """\
-Each flag is a setting, and each setting a variable of the environment or a line of the file .env
-in the working directory: a flag beats the environment, which beats .env. `memory-cache config`
-lists them with their values and where those came from.
+Each flag is a setting, and each setting a variable of the environment or a
+line of the file .env in the working directory: a flag beats the environment,
+which beats .env. `memory-cache config` lists them with their values and where
+those came from.
 
-exit codes: 0 done, 1 failed while running, 2 the command or the settings are wrong
+exit codes: 0 done, 1 failed while running, 2 the command or the settings are
+wrong
 """
 
 _log = logging.getLogger(__name__)
@@ -51,6 +55,12 @@ _log = logging.getLogger(__name__)
 
 def run(words: Sequence[str]) -> int:
     """Run the command with these arguments; answers its exit code."""
+    begun = printed(lambda: _begin(words))
+    return begun if isinstance(begun, int) else _serve(begun)
+
+
+def _begin(words: Sequence[str]) -> int | Loaded:
+    """Run a command that ends by itself; of `serve` answer the settings."""
     arguments = vars(_parser().parse_args(words))
     flags = {name: value for name, value in arguments.items() if name in Settings.model_fields}
     try:
@@ -63,7 +73,7 @@ def run(words: Sequence[str]) -> int:
     if command == "config":
         print(_as_json(loaded) if arguments["json"] else _as_table(loaded))
         return 0
-    return _serve(loaded)
+    return loaded
 
 
 def _on_sessions(command: str, arguments: dict[str, Any], settings: Settings) -> int:
@@ -127,10 +137,10 @@ def _parser() -> argparse.ArgumentParser:
         for field in Settings.model_fields:
             _add_flag(command, field)
     for name, what in LOOKS.items():
-        look = _command(commands, name, what, STORE_EPILOG + LOOK_EXITS)
+        look = _command(commands, name, what, STORE_EPILOG + LOOK_EXITS, USAGES.get(name, ""))
         add_look_flags(name, look)
         _add_store_flags(look)
-    import_ = _command(commands, "import", IMPORT, STORE_EPILOG + IMPORT_EXITS)
+    import_ = _command(commands, "import", IMPORT, STORE_EPILOG + IMPORT_EXITS, "SOURCE ")
     add_import_flags(import_)
     _add_store_flags(import_)
     return parser
@@ -141,10 +151,12 @@ def _command(
     name: str,
     what: str,
     epilog: str = _EPILOG,
+    usage: str | None = None,
 ) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
-        help=re.split(r"[.;:]\s", what)[0],
+        usage=None if usage is None else f"%(prog)s {usage}[options]",
+        help=re.split(r"[.;:](\s|$)", what)[0],
         description=what,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -153,11 +165,12 @@ def _command(
 
 
 def _add_store_flags(parser: argparse.ArgumentParser) -> None:
+    store = parser.add_argument_group("the store")
     for field in STORE_FIELDS:
-        _add_flag(parser, field)
+        _add_flag(store, field)
 
 
-def _add_flag(parser: argparse.ArgumentParser, field: str) -> None:
+def _add_flag(parser: argparse._ActionsContainer, field: str) -> None:
     """Add the flag of a setting. Its value stays text: `load` checks all origins alike."""
     info = Settings.model_fields[field]
     default = info.get_default(call_default_factory=True, validated_data={})

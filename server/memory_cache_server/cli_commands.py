@@ -21,10 +21,11 @@ STORE_FIELDS: Final = (
 """Settings of these commands; they mean what they mean to `serve`."""
 
 STORE_EPILOG: Final = """\
-The store is the one that `memory-cache serve` uses with the same settings: the Redis of
---redis-url, or else the Valkey in --data-dir, which runs while a server does. Nothing goes over
-HTTP, and a server need not be stopped: it sees every change. Settings come from flags, the
-environment or .env, as for `serve`; `memory-cache config` shows them.
+The store is the one that `memory-cache serve` uses with the same settings: the
+Redis of --redis-url, or else the Valkey in --data-dir, which runs while a
+server does. Nothing goes over HTTP, and a server need not be stopped: it sees
+every change. Settings come from flags, the environment or .env, as for
+`serve`; `memory-cache config` shows them.
 """
 
 LOOKS: Final = {
@@ -36,28 +37,42 @@ LOOKS: Final = {
     "stats": "Show what the store holds; with --url, also what the workers of a server count.",
 }
 
+USAGES: Final = {"show": "ID ", "tail": "ID ", "delete": "ID ", "export": "[ID ...] "}
+"""What they take before options."""
+
 LOOK_EXITS: Final = """
-exit codes: 0 done, 1 failed while running, 2 the command is wrong, or there is no store
+exit codes: 0 done, 1 failed while running, 2 the command is wrong, or there
+is no store
 """
 
 IMPORT: Final = """\
 Carry sessions over from another store; nothing is written there.
 
 SOURCE is one of
-  redis://host:6379/0    the Redis of an agent-memory-server, or with --layout the lists of
-                         OpenAI's RedisSession, LangChain or LlamaIndex (rediss:// and unix:// too)
-  http://host:8000       the API of an agent-memory-server; a bearer token is taken from the
-                         variable MEMORY_CACHE_SOURCE_TOKEN
-  sessions.jsonl         what `memory-cache export` wrote; - is standard input
+  redis://host:6379/0  the Redis of an agent-memory-server; with --layout the
+                       lists of OpenAI's RedisSession, LangChain or LlamaIndex
+                       (rediss:// and unix:// too)
+  http://host:8000     the API of an agent-memory-server, or of this server; a
+                       bearer token is taken from the variable
+                       MEMORY_CACHE_SOURCE_TOKEN
+  sessions.jsonl       what `memory-cache export` wrote; - is standard input
 
-Killed or stopped, it is run again and goes on: a session that is here already is compared, not
-written. One that is here and is another is left alone and listed; --overwrite replaces it. What
-cannot be carried over is listed on standard error with the reason; the rest is carried over.
+Killed or stopped, it is run again and goes on: a session that is here already
+is compared, not written. One that is here and is another is left alone and
+listed; --overwrite replaces it. What cannot be carried over is listed on
+standard error with the reason; the rest is carried over.
 """
 
 IMPORT_EXITS: Final = """
-exit codes: 0 all is here, 1 something is not (it is listed), 2 the command is wrong, or the source
-or the store cannot be reached
+examples:
+  memory-cache import redis://old-host:6379 --dry-run
+  memory-cache import redis://old-host:6379 --verify
+  memory-cache import redis://old-host:6379 --layout langchain --namespace chat
+  memory-cache export --redis-url redis://one | \\
+    memory-cache import - --redis-url redis://two --verify
+
+exit codes: 0 all is here, 1 something is not (it is listed), 2 the command is
+wrong, or the source or the store cannot be reached
 """
 
 
@@ -74,7 +89,9 @@ def add_look_flags(name: str, parser: argparse.ArgumentParser) -> None:
         _add_scope(parser, "sessions" if name in {"sessions", "export"} else "the session")
     if name == "sessions":
         parser.add_argument("--id", help="only those with this id")
-        parser.add_argument("--limit", type=_positive, default=20, help="how many (default: 20)")
+        parser.add_argument(
+            "--limit", type=_positive, default=20, metavar="N", help="how many (default: 20)"
+        )
         parser.add_argument("--oldest-first", action="store_true", help="least recently active")
     if name in {"show", "tail"}:
         least = 20 if name == "show" else 10
@@ -100,7 +117,8 @@ def add_import_flags(parser: argparse.ArgumentParser) -> None:
         "--layout",
         choices=(AGENT_MEMORY, *LAYOUT_NAMES),
         default=AGENT_MEMORY,
-        help=f"who wrote that Redis (default: {AGENT_MEMORY})",
+        metavar="NAME",
+        help=f"who wrote that Redis: {AGENT_MEMORY} (the default), {', '.join(LAYOUT_NAMES)}",
     )
     parser.add_argument(
         "--namespace",
@@ -133,7 +151,6 @@ def _add_scope(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _positive(text: str) -> int:
     """Read a number of things."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a number, 1 or more")
+    return int(text)

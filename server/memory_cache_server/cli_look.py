@@ -2,19 +2,20 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
-from memory_cache import MemoryCacheError, Page, Session, SessionCache, SessionEventKind, SessionKey
-from memory_cache_server import exporting, looking
+from memory_cache import MemoryCacheError, Page, Session, SessionCache, SessionEventKind
+from memory_cache_server import exporting, looking, showing
 from memory_cache_server.cli_store import NoStoreError, store
-from memory_cache_server.looking import NotFoundError
-from memory_cache_server.message_text import clean
+from memory_cache_server.exporting import OutputError
+from memory_cache_server.looking import NotFoundError, Seen
+from memory_cache_server.message_text import clean, clean_json, one_line
 from memory_cache_server.settings import Settings
 from memory_cache_server.statistics import (
     StatisticsError,
@@ -23,8 +24,6 @@ from memory_cache_server.statistics import (
     store_lines,
     worker_lines,
 )
-
-_PIPE_WIDTH: Final = 240
 
 _MOST_SUMMED: Final = 10_000
 
@@ -37,54 +36,50 @@ def look(name: str, arguments: Mapping[str, Any], settings: Settings) -> int:
 
     async def run() -> int:
         async with store(settings, near=near) as cache:
-            code = await _COMMANDS[name](cache, arguments)
-        sys.stdout.flush()  # else a reader that has gone is met at the very end
-        return code
+            return await _COMMANDS[name](cache, arguments)
 
     try:
         return asyncio.run(run())
     except NoStoreError as error:
         return _fail(error, 2)
-    except BrokenPipeError:
-        # Who read has enough. What is still buffered must not be tried again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (NotFoundError, StatisticsError, MemoryCacheError, OSError) as error:
+    except (NotFoundError, OutputError, StatisticsError, MemoryCacheError) as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
         return 0 if near else 1
 
 
 async def _sessions(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
-    scope = {name: arguments[name] for name in ("namespace", "user_id")}
+    scope = arguments["namespace"], arguments["user_id"]
+    limit, newest_first = arguments["limit"], not arguments["oldest_first"]
     if arguments["id"] is not None:
-        keys = (await cache.find(arguments["id"], **scope))[: arguments["limit"]]
-        total = len(keys)
+        all_ = await cache.find(arguments["id"], namespace=scope[0], user_id=scope[1])
+        keys, total = list(all_[:limit]), len(all_)
     else:
-        newest_first = not arguments["oldest_first"]
-        limit = min(arguments["limit"], looking.MOST)
-        listed = await cache.list_sessions(**scope, limit=limit, newest_first=newest_first)
-        keys, total = listed.sessions, listed.total
-    pages = await looking.heads(cache, keys)
+        keys = await looking.some(cache, *scope, limit=limit, newest_first=newest_first)
+        listed = await cache.list_sessions(namespace=scope[0], user_id=scope[1], limit=1)
+        total = listed.total
+    found = await looking.heads(cache, keys)
     if arguments["json"]:
-        print(json.dumps([looking.document(page) for page in pages], indent=2))
+        print(json.dumps([looking.document(seen) for seen in found], indent=2))
         return 0
-    console = _console()
-    console.print(looking.table(pages))
-    if total > len(pages):
-        console.print(f"{len(pages):,} of {total:,}", style="dim")
+    console = showing.console()
+    console.print(showing.table(found, console.width) if found else "no sessions")
+    if total > len(found):
+        console.print(f"{len(found):,} of {total:,}; --limit says how many", style="dim")
     return 0
 
 
 async def _show(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
     session = await _named(cache, arguments)
     page = await session.recent(arguments["last"])
+    expires_in = await session.expires_in()
     if arguments["json"]:
-        document = {**looking.document(page), "fields": page.fields, "start": page.start}
-        print(json.dumps({**document, "transcript": page.messages}, indent=2, ensure_ascii=False))
+        about = {**looking.document(Seen(page.key, page)), "expires_in_seconds": expires_in}
+        whole = {**about, "fields": page.fields, "start": page.start, "transcript": page.messages}
+        print(_json(json.dumps(whole, indent=2, ensure_ascii=False)))
         return 0
-    console = _console()
-    console.print(looking.headline(page))
+    console = showing.console()
+    console.print(showing.headline(page, expires_in, wrapped=not console.soft_wrap))
     console.print()
     _print_page(console, page)
     return 0
@@ -93,7 +88,7 @@ async def _show(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
 async def _tail(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
     session = await _named(cache, arguments)
     page = await session.recent(arguments["last"])
-    console = _console()
+    console = showing.console()
     if arguments["json"]:
         _print_lines(page)
     else:
@@ -115,28 +110,29 @@ async def _follow(session: Session, page: Page, console: Console, *, as_json: bo
                 else:
                     console.print(said, style="dim")
             elif as_json:
-                print(event.json.decode())
+                print(_json(event.json.decode()))
             else:
-                console.print(looking.rendered(event.seq, event.message))
+                _print_message(console, event.seq, event.message, None)
             sys.stdout.flush()
 
 
 async def _export(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
     scope = arguments["namespace"], arguments["user_id"]
-    with ExitStack() as stack:
-        output = sys.stdout.buffer
-        if arguments["output"] is not None:
-            output = stack.enter_context(arguments["output"].open("wb"))
-        for session_id in arguments["id"]:
-            async for line in exporting.lines(await looking.named(cache, session_id, *scope)):
-                output.write(line)
+    # Looked up before anything is written.
+    named = [(await looking.named(cache, each, *scope)).key for each in arguments["id"]]
+    keys = list(dict.fromkeys(named))
+    if not keys:
         # The least recently active first, so that an import makes them in this order.
-        keys = [] if arguments["id"] else [key async for key in looking.every(cache, *scope)]
-        for key in reversed(keys):
-            async for line in exporting.lines(looking.handle(cache, key)):
-                output.write(line)
-        output.flush()
-    return 0
+        keys = [key async for key in looking.every(cache, *scope)][::-1]
+    path: Path | None = arguments["output"]
+    with exporting.output(path) as write:
+        exported = exporting.Exported()
+        async for line in exporting.lines(cache, keys, exported):
+            write(clean_json(line.decode()).encode() if path is None and _is_seen() else line)
+    for key, reason in exported.faults:
+        name = f"{clean(key.session_id)} ({looking.scope(key)})"
+        print(f"memory-cache: {name} is not exported: it {reason}", file=sys.stderr)
+    return 1 if exported.faults else 0
 
 
 async def _delete(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
@@ -158,13 +154,9 @@ async def _delete(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
 
 async def _stats(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
     total = (await cache.list_sessions(limit=1)).total
-    keys: list[SessionKey] = []
-    async with aclosing(looking.every(cache, None, None)) as sessions:
-        async for key in sessions:
-            keys.append(key)
-            if len(keys) == _MOST_SUMMED:
-                break
-    figures = store_figures(await looking.heads(cache, keys), total)
+    keys = await looking.some(cache, None, None, limit=_MOST_SUMMED)
+    found = await looking.heads(cache, keys)
+    figures = store_figures([seen.page for seen in found], total)
     url = arguments["url"]
     asked = None if url is None else await asyncio.to_thread(ask, url)
     if arguments["json"]:
@@ -173,7 +165,9 @@ async def _stats(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
         return 0
     lines = store_lines(figures)
     if asked is None:
-        lines.append("what workers count, such as hits, they say themselves: --url")
+        lines.append(
+            "hits, suspects and leases are counted by the workers of a server; --url asks it"
+        )
     else:
         lines += worker_lines(asked)
     print("\n".join(lines))
@@ -197,20 +191,27 @@ async def _named(cache: SessionCache, arguments: Mapping[str, Any]) -> Session:
 def _print_page(console: Console, page: Page) -> None:
     times = [meta.created_at for meta in page.metas or ()]
     for at, message in enumerate(page.messages):
-        console.print(looking.rendered(page.start + at, message, times[at] if times else None))
+        _print_message(console, page.start + at, message, times[at] if times else None)
+
+
+def _print_message(console: Console, seq: int, message: Any, created_at: int | None) -> None:  # noqa: ANN401  JSON
+    console.print(showing.rendered(seq, message, created_at, wrapped=not console.soft_wrap))
 
 
 def _print_lines(page: Page) -> None:
     for text in b"\n".join(page.bodies).decode().split("\n"):
-        print(text)
+        print(_json(text))
 
 
-def _console() -> Console:
-    # Into a file or a pipe a line is a line, however long.
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+def _json(text: str) -> str:
+    """Return JSON text as it is; to a person, without what moves a terminal's cursor."""
+    return clean_json(text) if _is_seen() else text
+
+
+def _is_seen() -> bool:
+    return sys.stdout.isatty()
 
 
 def _fail(error: Exception, code: int) -> int:
-    print(f"memory-cache: {error}", file=sys.stderr)
+    print(f"memory-cache: {one_line(str(error))}", file=sys.stderr)
     return code

@@ -1,7 +1,7 @@
 """The store that the commands on sessions work on: the one that a server here uses."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from memory_cache import CacheConfig, SessionCache, open_cache, token_counter
 from memory_cache_server.settings import Settings
@@ -41,7 +41,7 @@ async def store(
     counts them, for who writes.
 
     Raises:
-        NoStoreError: as `store_url`.
+        NoStoreError: as `store_url`; or its URL cannot be read.
         StoreError, IncompatibleStoreError: as `open_cache`.
     """
     config = CacheConfig(
@@ -53,5 +53,13 @@ async def store(
         prefix=settings.prefix,
         count_tokens=token_counter()[1] if counting else None,
     )
-    async with open_cache(store_url(settings), config=config) as cache:
+    url = store_url(settings)
+    async with AsyncExitStack() as stack:
+        try:
+            cache = await stack.enter_async_context(open_cache(url, config=config))
+        except (ValueError, TypeError):
+            # What it says of the URL may be a part of the password.
+            raise NoStoreError(
+                "no store: the host, the port or an option of the Redis URL cannot be one"
+            ) from None
         yield cache

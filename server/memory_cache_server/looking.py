@@ -1,30 +1,18 @@
-"""Sessions as a person looks at them: found by name, listed, shown."""
+"""Sessions as a person looks for them: by name, or all of a scope."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from datetime import UTC, datetime
+from contextlib import aclosing
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from memory_cache import Page, Session, SessionCache, SessionKey
-from memory_cache_server.message_text import Kind, clean, said
+from memory_cache import DamagedSessionError, Page, Session, SessionCache, SessionKey
+from memory_cache_server.message_text import clean
 from memory_cache_server.rendering import micros_text
 
 MOST: Final = 1000
 _AT_ONCE: Final = 32
-_STYLES: Final[dict[Kind, str]] = {
-    "text": "",
-    "call": "cyan",
-    "result": "green",
-    "other": "dim",
-}
-_MARKS: Final[dict[Kind, str]] = {"text": "", "call": "→ ", "result": "← ", "other": ""}
-_ROLE_STYLES: Final = {"user": "bold yellow", "assistant": "bold blue", "system": "bold magenta"}
 
 
 class NotFoundError(Exception):
@@ -41,15 +29,24 @@ async def named(
         NotFoundError: there is none, or more than one.
     """
     exact = cache.session(session_id, namespace=namespace, user_id=user_id)
-    found = await cache.find(session_id, namespace=namespace, user_id=user_id)
-    if exact.key in found:
+    # The session itself is the truth: the index may not have it.
+    if (await exact.recent(0)).exists:
         return exact
+    found = await cache.find(session_id, namespace=namespace, user_id=user_id)
     if len(found) == 1:
         return handle(cache, found[0])
     if not found:
         raise NotFoundError(f"there is no session {clean(session_id)} of this name")
     scopes = "; ".join(scope(key) for key in found)
     raise NotFoundError(f"several sessions have the id {clean(session_id)}: {scopes}")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A session that is listed, without its messages; ``page`` is None if it cannot be read."""
+
+    key: SessionKey
+    page: Page | None
 
 
 def handle(cache: SessionCache, key: SessionKey) -> Session:
@@ -63,27 +60,62 @@ def scope(key: SessionKey) -> str:
     return " ".join(f"{flag} {clean(name)}" for flag, name in flags if name) or "without a scope"
 
 
-async def heads(cache: SessionCache, keys: Sequence[SessionKey]) -> list[Page]:
-    """Return the sessions of these names that are there, without their messages."""
-    pages: list[Page] = []
+async def heads(cache: SessionCache, keys: Sequence[SessionKey]) -> list[Seen]:
+    """Return the sessions of these names that are there; a damaged one hides no other."""
+    found: list[Seen] = []
     for start in range(0, len(keys), _AT_ONCE):
-        some = keys[start : start + _AT_ONCE]
-        pages += await asyncio.gather(*(handle(cache, key).recent(0) for key in some))
-    return [page for page in pages if page.exists]
+        found += await asyncio.gather(
+            *(_seen(cache, key) for key in keys[start : start + _AT_ONCE])
+        )
+    return [seen for seen in found if seen.page is None or seen.page.exists]
+
+
+async def _seen(cache: SessionCache, key: SessionKey) -> Seen:
+    try:
+        return Seen(key, await handle(cache, key).recent(0))
+    except DamagedSessionError:
+        return Seen(key, None)
+
+
+async def some(
+    cache: SessionCache,
+    namespace: str | None,
+    user_id: str | None,
+    *,
+    limit: int,
+    newest_first: bool = True,
+) -> list[SessionKey]:
+    """Return up to so many sessions of a scope."""
+    keys: list[SessionKey] = []
+    async with aclosing(every(cache, namespace, user_id, newest_first=newest_first)) as found:
+        async for key in found:
+            keys.append(key)
+            if len(keys) == limit:
+                break
+    return keys
 
 
 async def every(
-    cache: SessionCache, namespace: str | None, user_id: str | None
+    cache: SessionCache,
+    namespace: str | None,
+    user_id: str | None,
+    *,
+    newest_first: bool = True,
 ) -> AsyncGenerator[SessionKey]:
     """
     Yield all sessions of a scope, each once, in pages: it is no snapshot.
 
-    One that is used meanwhile moves to the front, and is met twice rather than missed.
+    The newest first, one that is used meanwhile moves to the front, and is met twice rather than
+    missed.
     """
     seen: set[SessionKey] = set()
     for offset in count(0, MOST):
         page = await cache.list_sessions(
-            namespace=namespace, user_id=user_id, limit=MOST, offset=offset
+            namespace=namespace,
+            user_id=user_id,
+            limit=MOST,
+            offset=offset,
+            newest_first=newest_first,
         )
         for key in page.sessions:
             if key not in seen:
@@ -93,12 +125,20 @@ async def every(
             return
 
 
-def document(page: Page) -> dict[str, Any]:
+def document(seen: Seen) -> dict[str, Any]:
     """Return what a session is, without its messages."""
+    key, page = seen.key, seen.page
+    name = {
+        "namespace": key.namespace or None,
+        "user_id": key.user_id or None,
+        "session_id": key.session_id,
+    }
+    return {**name, "damaged": True} if page is None else {**name, **facts(page)}
+
+
+def facts(page: Page) -> dict[str, Any]:
+    """Return what is known of a session beside its name and its messages."""
     return {
-        "namespace": page.key.namespace or None,
-        "user_id": page.key.user_id or None,
-        "session_id": page.key.session_id,
         "messages": page.next - page.first,
         "bytes": page.header.size if page.header else 0,
         "token_count": page.token_count,
@@ -107,58 +147,3 @@ def document(page: Page) -> dict[str, Any]:
         "updated_at": micros_text(page.updated_at),
         "version": str(page.version),
     }
-
-
-def table(pages: Sequence[Page]) -> Table:
-    """Return sessions as a table."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("session", "namespace", "user"):
-        made.add_column(name, overflow="fold")
-    for name in ("messages", "tokens", "bytes", "ttl"):
-        made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("changed", no_wrap=True)
-    for page in pages:
-        made.add_row(
-            *(Text(clean(name)) for name in (page.key.session_id, page.key.namespace)),
-            Text(clean(page.key.user_id)),
-            f"{page.next - page.first:,}",
-            f"{page.token_count:,}",
-            f"{page.header.size if page.header else 0:,}",
-            "" if page.ttl_seconds is None else f"{page.ttl_seconds:,} s",
-            moment(page.updated_at),
-        )
-    return made
-
-
-def headline(page: Page) -> RenderableType:
-    """Return what a session is, and its fields, before its messages."""
-    lines = [Text(clean(page.key.session_id), style="bold")]
-    known = document(page)
-    lines += [
-        Text(f"{name}  {clean(str(known[name]))}", style="dim")
-        for name in ("namespace", "user_id", "messages", "token_count", "ttl_seconds", "version")
-        if known[name] is not None
-    ]
-    for name, value in page.fields.items():
-        if value not in (None, [], {}):
-            lines.append(Text(f"{clean(name)}  {clean(str(value))}", style="dim"))
-    return Group(*lines)
-
-
-def rendered(seq: int, message: dict[str, Any], created_at: int | None = None) -> RenderableType:
-    """Return a message: who, when, and what was said, called and answered."""
-    what = said(message)
-    head = Text()
-    head.append(f"{seq:>6}  ", style="dim")
-    head.append(what.role, style=_ROLE_STYLES.get(what.role, "bold green"))
-    if created_at is not None:
-        head.append(f"  {moment(created_at)}", style="dim")
-    body = Text("\n").join(
-        Text(f"{_MARKS[kind]}{text}", style=_STYLES[kind]) for kind, text in what.parts
-    )
-    return Group(head, Padding(body, (0, 0, 0, 8)))
-
-
-def moment(micros: int) -> str:
-    """Return a time as it is here, to the second."""
-    return datetime.fromtimestamp(micros / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

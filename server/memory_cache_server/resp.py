@@ -42,7 +42,10 @@ class RespConnection:
         self._writer.writelines(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
         async with asyncio.timeout(ANSWER_SECONDS):
             await self._writer.drain()
-            return await self._read()
+            try:
+                return await self._read()
+            except (ValueError, asyncio.LimitOverrunError):
+                raise ConnectionError("what answers does not speak as Redis does") from None
 
     async def config(self, *names: str) -> dict[str, str]:
         """Values of the server's configuration, by name."""
@@ -64,6 +67,11 @@ class RespConnection:
                 pass
         except OSError:
             return
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side has closed the connection, as far as is known."""
+        return self._reader.at_eof()
 
     def close(self) -> None:
         """Give the connection up."""

@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 from memory_cache import Page
 
 SECONDS: Final = 5.0
+
+_NO_URL: Final = "--url must be that of a server: http://host:port"
 
 _ASKED: Final = 16
 """Connections made for each worker, at most: which worker takes one is chance."""
@@ -34,18 +37,22 @@ def ask(url: str) -> Asked:
     Raises:
         StatisticsError: it cannot be asked.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise StatisticsError(_NO_URL) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise StatisticsError("--url must be that of a server: http://host:port")
+        raise StatisticsError(_NO_URL)
     tls = parts.scheme == "https"
     kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
     found: dict[int, Mapping[str, Any]] = {}
     workers, asked = 1, 0
     while len(found) < workers and asked < _ASKED * workers:
-        connection = kind(parts.hostname, parts.port, timeout=SECONDS)
         try:
-            connection.request("GET", f"{parts.path.rstrip('/')}/v1/statistics")
-            said = json.loads(connection.getresponse().read())
+            with closing(kind(parts.hostname, port, timeout=SECONDS)) as connection:
+                connection.request("GET", f"{parts.path.rstrip('/')}/v1/statistics")
+                said = json.loads(connection.getresponse().read())
             found[said["pid"]] = said
             workers = said["workers"]
         except (OSError, http.client.HTTPException) as error:
@@ -53,17 +60,17 @@ def ask(url: str) -> Asked:
             raise StatisticsError(f"the server cannot be asked: {reason}") from None
         except (ValueError, LookupError, TypeError):
             raise StatisticsError("what is there is no server of ours that counts") from None
-        finally:
-            connection.close()
         asked += 1
     return Asked([found[pid] for pid in sorted(found)], workers)
 
 
-def store_figures(pages: Sequence[Page], total: int) -> dict[str, int]:
-    """Return what the store holds: all sessions, and of those that were looked at the sums."""
+def store_figures(found: Sequence[Page | None], total: int) -> dict[str, int]:
+    """Return what the store holds: all sessions, and of those that could be read the sums."""
+    pages = [page for page in found if page is not None]
     return {
         "sessions": total,
-        "sessions_looked_at": len(pages),
+        "sessions_looked_at": len(found),
+        "damaged": len(found) - len(pages),
         "messages": sum(page.next - page.first for page in pages),
         "token_count": sum(page.token_count for page in pages),
         "bytes": sum(page.header.size for page in pages if page.header),
@@ -75,6 +82,8 @@ def store_lines(figures: Mapping[str, int]) -> list[str]:
     lines = [f"{'sessions':<22}{figures['sessions']:>16,}"]
     if figures["sessions_looked_at"] < figures["sessions"]:
         lines.append(f"of the {figures['sessions_looked_at']:,} most recently active:")
+    if figures["damaged"]:
+        lines.append(f"{'damaged':<22}{figures['damaged']:>16,}")
     lines += [f"{name:<22}{figures[name]:>16,}" for name in ("messages", "token_count", "bytes")]
     return lines
 

@@ -11,8 +11,13 @@ import pytest
 import redis
 
 from memory_cache import SessionCache, open_cache, session_key
-from memory_cache_server.importing.carry import UNFINISHED, Carrier, State, Ways
-from memory_cache_server.importing.found import ChangedError, Transcript, UnreadableError
+from memory_cache_server.importing.carry import Carrier, State, Ways
+from memory_cache_server.importing.found import (
+    UNFINISHED,
+    ChangedError,
+    Transcript,
+    UnreadableError,
+)
 from memory_cache_server.importing.lists import LAYOUTS, Lists
 from memory_cache_server.importing.wire import Address, SourceRedis
 from support.commands import command

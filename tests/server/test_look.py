@@ -54,15 +54,15 @@ def test_sessions(filled: str) -> None:
     ):
         found = json.loads(command("sessions", "--json", *words, "--redis-url", filled).out)
         assert [each["session_id"] for each in found] == names, words
-    assert command("sessions", "--limit", "1", "--redis-url", filled).last == "1 of 3"
+    assert command("sessions", "--limit", "1", "--redis-url", filled).last.startswith("1 of 3")
 
 
 def test_show(filled: str) -> None:
     """A session is shown with its fields, and its newest messages with roles and tool calls."""
     out = command("show", "one", "--last", "3", "--redis-url", filled).out
     assert "message 28" not in out
-    assert out.index("context  about the weather") < out.index("message 29")
     lines = [line.rstrip() for line in out.splitlines()]
+    assert "context       about the weather" in lines[: lines.index("        message 29")]
     at = next(at for at, line in enumerate(lines) if line.startswith("    30  assistant"))
     assert lines[at + 1] == '        → weather({"a":1})'
     assert lines[at + 2].startswith("    31  tool")
@@ -141,7 +141,8 @@ def test_stats_of_the_store(filled: str) -> None:
     assert (figures["sessions"], figures["messages"]) == (3, 34)
     assert document == {}
     ran = command("stats", "--redis-url", filled)
-    assert ran.last == "what workers count, such as hits, they say themselves: --url"
+    assert "hits" in ran.last
+    assert "--url" in ran.last
 
 
 def test_stats_of_workers(valkey_url: str, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class JsonRedis:
         left_ms: key to what is left of its time to live.
         asked: the commands that came, without arguments.
         on_read: called with the key before each JSON.GET.
+        on_get: called with the key before each GET.
     """
 
     def __init__(self, *, password: str = "") -> None:
@@ -34,6 +35,7 @@ class JsonRedis:
         self.left_ms: dict[str, int] = {}
         self.asked: list[str] = []
         self.on_read: Callable[[str], None] = lambda _: None
+        self.on_get: Callable[[str], None] = lambda _: None
         self.port = 0
         self._password = password
         self._connections: set[asyncio.StreamWriter] = set()
@@ -92,6 +94,7 @@ class JsonRedis:
             there = key in self.documents or key in self.strings
             return f":{self.left_ms.get(key, -1) if there else -2}\r\n".encode()
         if name == "GET":
+            self.on_get(key)
             return WRONG_TYPE if key in self.documents else _bulk(self.strings.get(key))
         if name == "JSON.GET" and words[1:] == ["."]:
             self.on_read(key)

@@ -2,26 +2,38 @@
 Sessions of an agent-memory-server, or of ours, over its HTTP API.
 
 Its list gives ids alone, and a GET by an id that several scopes have finds none of them, or one:
-these cannot be told apart here, and are refused.
+these cannot be told apart here, and are refused. Of ours the messages are read as they are stored,
+for a GET tells any that is not of the contract's form as text.
 """
 
-import asyncio
-import http.client
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote
 
+from memory_cache import SessionKey, parse_json
 from memory_cache_server.importing.document import parse, understood
-from memory_cache_server.importing.found import Found, Gone, Read, Refused, SourceError, shown
+from memory_cache_server.importing.found import (
+    ChangedError,
+    Found,
+    Gone,
+    Read,
+    Refused,
+    SourceError,
+    Transcript,
+    shown,
+)
+from memory_cache_server.importing.http_client import Answer, HttpClient
 from memory_cache_server.settings import Settings
-
-SECONDS: Final = 30.0
 
 _LIST: Final = "/v1/working-memory/"
 _PAGE: Final = 100
+_MESSAGES: Final = 500
+_PASSES: Final = 5
+_VERSION: Final = "memory-version"
+"""The header that our own server sends with a session."""
 
 
 class AgentMemoryHttp:
@@ -30,83 +42,109 @@ class AgentMemoryHttp:
     def __init__(
         self, url: str, settings: Settings, namespace: str | None, token: str | None
     ) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or parts.query or parts.username is not None:
-            raise SourceError("the source is not the URL of a server: http://host:port")
-        tls = parts.scheme == "https"
-        kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
-        self._connect = partial(kind, parts.hostname, parts.port, timeout=SECONDS)
-        self._path = parts.path.rstrip("/")
-        self._where = f"{parts.hostname}:{parts.port or (443 if tls else 80)}"
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._http = HttpClient(url, token)
         self._scope = {} if namespace is None else {"namespace": namespace}
         self._settings = settings
-        self._free: list[http.client.HTTPConnection] = []
 
     async def count(self) -> int | None:
         """See `Source`."""
-        return int((await self._page(0, 1))["total"])
+        return (await self._list(0, 1))[1]
 
     async def readings(self) -> AsyncGenerator[Read]:
-        """See `Source`."""
-        # The list is sorted by activity: what is used while it is read moves to its end.
-        ids: Counter[str] = Counter()
-        offset = 0
-        while True:
-            page = await self._page(offset, _PAGE)
-            ids.update(page["sessions"])
-            offset += _PAGE
-            if offset >= page["total"] or not page["sessions"]:
+        """
+        See `Source`.
+
+        The list is by activity: what is used while it is read moves to its end, and what stood
+        behind it moves forward and may be missed, or met twice. So it is read again until that
+        brings nothing new; an id that always comes more than once is that of several sessions.
+        """
+        times: dict[str, list[int]] = {}
+        for _ in range(_PASSES):
+            known = len(times)
+            for session_id, often in (await self._ids()).items():
+                times.setdefault(session_id, []).append(often)
+            if len(times) == known:
                 break
-        for session_id, times in ids.items():
-            yield partial(self._read, session_id, times)
+        for session_id, found in times.items():
+            yield partial(self._read, session_id, min(found), max(found))
 
     async def aclose(self) -> None:
         """See `Source`."""
-        while self._free:
-            self._free.pop().close()
+        self._http.close()
 
-    async def _read(self, session_id: str, times: int) -> Found | None:
+    async def _read(self, session_id: str, least: int, most: int) -> Found | None:
         name = shown(session_id)
-        if times > 1:
-            return Refused(name, f"{times} sessions have this id: give --namespace, or read Redis")
-        if "/" in session_id or session_id in {".", ".."}:
-            return Refused(name, "the API cannot be asked for an id like this")
+        several = f"{most} sessions have this id: give --namespace, or read Redis"
+        no_path = "/" in session_id or session_id in {".", ".."}
+        if least > 1 or no_path:
+            reason = "the API cannot be asked for an id like this" if no_path else several
+            return Refused(name, reason)
         path = f"{_LIST}{quote(session_id, safe='')}"
-        status, raw = await self._get(path, self._scope)
-        if status == HTTPStatus.NOT_FOUND:
-            return Gone(name)
-        if status != HTTPStatus.OK:
-            return Refused(name, f"the server answers {status}")
-        document = parse(raw, name)
+        answer = await self._http.get(path, self._scope)
+        if answer.status != HTTPStatus.OK:
+            missing = answer.status == HTTPStatus.NOT_FOUND
+            if missing and most == 1:
+                return Gone(name)
+            return Refused(name, several if missing else f"the server answers {answer.status}")
+        document = parse(answer.body, name)
         if isinstance(document, Refused):
             return document
+        if _VERSION in answer.headers:
+            return self._ours(document, name, session_id, path, answer)
         return understood(document, name, session_id, self._settings)
 
-    async def _page(self, offset: int, limit: int) -> dict[str, Any]:
+    def _ours(
+        self, document: Mapping[str, Any], name: str, session_id: str, path: str, answer: Answer
+    ) -> Found:
+        found = understood({**document, "messages": []}, name, session_id, self._settings)
+        if isinstance(found, Refused):
+            return found
+        version = answer.headers[_VERSION]
+        return Transcript(
+            name,
+            found.key,
+            partial(self._slices, found.key, f"{path}/messages", version),
+            fields=found.fields,
+            ttl_seconds=found.ttl_seconds,
+            version=version,
+        )
+
+    async def _slices(
+        self, key: SessionKey, path: str, version: str, _: list[str]
+    ) -> AsyncGenerator[list[dict[str, Any]]]:
+        scope = {"namespace": key.namespace, "user_id": key.user_id}
+        end, next_ = 0, 1
+        while end < next_:
+            query = {**scope, "after": end - 1, "limit": _MESSAGES}
+            answer = await self._http.get(path, query)
+            # A message may have 64 levels of its own.
+            page: Any = (
+                {} if answer.status != HTTPStatus.OK else parse_json(answer.body, max_depth=66)
+            )
+            if page.get("version") != version:
+                raise ChangedError("the session changed while it was read")
+            yield page["messages"]
+            end, next_ = page["end"], page["next"]
+
+    async def _ids(self) -> Counter[str]:
+        """Read the list once; how often each id is in it."""
+        ids: Counter[str] = Counter()
+        offset = 0
+        while True:
+            some, total = await self._list(offset, _PAGE)
+            ids.update(some)
+            offset += _PAGE
+            if offset >= total or not some:
+                return ids
+
+    async def _list(self, offset: int, limit: int) -> tuple[Sequence[str], int]:
         query = {**self._scope, "offset": offset, "limit": limit}
-        status, raw = await self._get(_LIST, query)
-        page = parse(raw, "list") if status == HTTPStatus.OK else None
-        if not isinstance(page, dict) or not {"sessions", "total"} <= page.keys():
-            raise SourceError(f"{self._where} does not list sessions (it answers {status})")
-        return page
-
-    async def _get(self, path: str, query: Mapping[str, object]) -> tuple[int, bytes]:
-        target = self._path + path + (f"?{urlencode(query)}" if query else "")
-        return await asyncio.to_thread(self._get_now, target)
-
-    def _get_now(self, target: str) -> tuple[int, bytes]:
-        reused = bool(self._free)
-        connection = self._free.pop() if reused else self._connect()
-        try:
-            connection.request("GET", target, headers=self._headers)
-            answer = connection.getresponse()
-            status, raw = answer.status, answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            if reused:  # the server may have closed it while it was not used
-                return self._get_now(target)
-            reason = str(error) or type(error).__name__
-            raise SourceError(f"{self._where} cannot be read: {reason}") from None
-        self._free.append(connection)
-        return status, raw
+        answer = await self._http.get(_LIST, query)
+        page = parse(answer.body, "list") if answer.status == HTTPStatus.OK else None
+        if isinstance(page, dict):
+            match page:
+                case {"sessions": [*ids], "total": int(total)} if all(
+                    isinstance(each, str) for each in ids
+                ):
+                    return ids, total
+        raise SourceError(f"{self._http} does not list sessions (it answers {answer.status})")

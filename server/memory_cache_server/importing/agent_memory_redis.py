@@ -13,7 +13,8 @@ from typing import Final
 
 from memory_cache_server.importing.document import parse, understood
 from memory_cache_server.importing.found import Found, Gone, Read, Refused, shown
-from memory_cache_server.importing.wire import SourceRedis, pattern_of
+from memory_cache_server.importing.wire import WRONG_TYPE, Reader, SourceRedis, pattern_of
+from memory_cache_server.resp import RespError
 from memory_cache_server.settings import Settings
 
 PREFIX: Final = "working_memory"
@@ -21,6 +22,7 @@ PREFIX: Final = "working_memory"
 _STATUS: Final = ("migration:complete", "migration:remaining")
 _READ: Final = {"ReJSON-RL": ("JSON.GET", "."), "string": ("GET",)}
 _NO_KEY: Final = -2
+_TRIES: Final = 3
 
 
 class AgentMemoryRedis:
@@ -59,14 +61,10 @@ class AgentMemoryRedis:
         except UnicodeDecodeError:
             return Refused(name, "the key is not UTF-8")
         async with self._redis.reader() as reader:
-            kind = await reader.text("TYPE", key)
-            if kind not in _READ:
-                return Gone(name) if kind == "none" else Refused(name, f"is a {kind}, no session")
-            command, *path = _READ[kind]
-            raw = await reader.command(command, key, *path)
-            left_ms = await reader.number("PTTL", key)
-        if not isinstance(raw, bytes) or left_ms == _NO_KEY:
-            return Gone(name)
+            held = await _held(reader, key, name)
+        if not isinstance(held, tuple):
+            return held
+        raw, left_ms = held
         rest = key.removeprefix(f"{self._prefix}:")
         if rest in _STATUS and not raw.startswith(b"{"):
             return None
@@ -87,3 +85,28 @@ class AgentMemoryRedis:
         if left_ms < 0 or found.ttl_seconds is not None:
             return found
         return replace(found, expires_seconds=max(1, -(-left_ms // 1000)))
+
+
+async def _held(reader: Reader, key: str, name: str) -> tuple[bytes, int] | Found:
+    """Return the document of a key and what is left of its time, or why there is none."""
+    for _ in range(_TRIES):
+        kind = await reader.text("TYPE", key)
+        if kind == "none":
+            break
+        if kind not in _READ:
+            return Refused(name, f"is a {kind}, no session")
+        command, *path = _READ[kind]
+        try:
+            raw = await reader.command(command, key, *path)
+        except RespError as error:
+            # That server makes a document of an old string when it is asked for it.
+            if not str(error).startswith(WRONG_TYPE):
+                raise
+            continue
+        left_ms = await reader.number("PTTL", key)
+        if not isinstance(raw, bytes) or left_ms == _NO_KEY:
+            break
+        return raw, left_ms
+    else:
+        return Refused(name, "is of another type each time it is looked at")
+    return Gone(name)

@@ -1,24 +1,23 @@
 """
 One session, carried over.
 
-A long transcript is written slice by slice, and carries a mark in its fields until it is whole.
-Whoever meets the mark, as the next run does when this one was killed, begins it anew.
+What is being written carries a mark. Whoever meets it, as the next run does when this one was
+killed, begins that session anew; unless it holds what the source does not, for then somebody has
+used it in the meantime.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from memory_cache import (
     ABSENT,
     NEWEST,
-    UNCHANGED,
-    Change,
     DamagedSessionError,
+    IfVersion,
     InvalidInputError,
+    Page,
     Session,
     SessionCache,
     SessionKey,
@@ -28,6 +27,7 @@ from memory_cache import (
 )
 from memory_cache_server.importing.compare import difference
 from memory_cache_server.importing.found import (
+    UNFINISHED,
     ChangedError,
     Document,
     Gone,
@@ -36,9 +36,7 @@ from memory_cache_server.importing.found import (
     Transcript,
     UnreadableError,
 )
-
-UNFINISHED: Final = "unfinished_import"
-"""Field of a session that is being written; no session that is whole has it."""
+from memory_cache_server.importing.writing import Limits, check, write
 
 _TRIES: Final = 3
 
@@ -92,9 +90,11 @@ class _AgainError(Exception):
 class Carrier:
     """Carries sessions over, each at most once."""
 
-    def __init__(self, cache: SessionCache, ways: Ways) -> None:
+    def __init__(self, cache: SessionCache, ways: Ways, limits: Limits | None = None) -> None:
+        """``limits``: those of the cache, which a dry run does not ask; None: the defaults."""
         self._cache = cache
         self._ways = ways
+        self._limits = limits or Limits()
 
     async def carry(self, read: Read) -> Outcome | None:
         """
@@ -126,44 +126,70 @@ class Carrier:
         session = self._session(found.key)
         head = await session.recent(0, consistency=NEWEST)
         remarks: list[str] = []
-        if head.exists and UNFINISHED not in head.fields:
-            differs = await self._difference(found, session, remarks)
-            if not differs:
-                return self._outcome(State.EQUAL, found, head.next - head.first, remarks)
-            if not self._ways.overwrite:
-                reason = f"a session is there already: {differs}"
-                return Outcome(State.DIFFERS, found.name, found.key, reason=reason)
+        if head.exists and (outcome := await self._there(found, session, head, remarks)):
+            return outcome
         if self._ways.dry_run:
-            count = await _count(found, remarks)
+            count = await check(found, remarks, self._limits)
             return self._outcome(State.CARRIED, found, count, remarks)
         try:
             if head.exists:
-                await session.delete(if_version=head.version)
-            version, count = await _write(found, session, remarks)
+                # What is there goes for something that can be had.
+                await check(found, remarks, self._limits)
+            base: IfVersion = ABSENT if head.version is None else head.version
+            version, count = await write(found, session, base, remarks)
             if self._ways.verify:
-                await self._verify(read, session, version)
+                await self._verify(read, session, version, remarks)
         except VersionMismatchError:
             raise _AgainError("it is changed here while it is written") from None
         except ChangedError as error:
             raise _AgainError(str(error)) from None
         return self._outcome(State.CARRIED, found, count, remarks)
 
-    async def _verify(self, read: Read, session: Session, version: Version) -> None:
+    async def _there(
+        self, found: Document | Transcript, session: Session, head: Page, remarks: list[str]
+    ) -> Outcome | None:
+        """Say what becomes of a session because of the one that is there; None: it is written."""
+        whole = UNFINISHED not in head.fields
+        count = head.next - head.first
+        if isinstance(found, Transcript) and found.version == str(head.version):
+            return self._outcome(State.EQUAL, found, count, remarks)
+        differs = await self._difference(found, session, remarks, whole=whole)
+        if whole and not differs:
+            if not self._ways.dry_run:
+                await session.relist()  # whoever made it may have been killed before that
+            return self._outcome(State.EQUAL, found, count, remarks)
+        if not differs or self._ways.overwrite:
+            return None
+        what = "a session" if whole else "an unfinished import that others wrote to"
+        reason = f"{what} is there already: {differs}"
+        return Outcome(State.DIFFERS, found.name, found.key, reason=reason)
+
+    async def _verify(
+        self, read: Read, session: Session, version: Version, remarks: list[str]
+    ) -> None:
         """Compare with what the source says now; what we wrote goes if that is another."""
         found = await read()
-        if not isinstance(found, Document | Transcript):
-            return  # gone since, by its time to live as a rule
-        differs = await self._difference(found, session, [])
-        if not differs:
+        if found is None or isinstance(found, Gone):
+            remarks.append("went from the source before it could be compared")
             return
-        await session.delete(if_version=version)
-        raise _AgainError(f"the source has another one now ({differs})")
+        if isinstance(found, Refused):
+            differs = found.reason
+        else:
+            differs = await self._difference(found, session, [])
+        if differs:
+            await session.delete(if_version=version)
+            raise _AgainError(f"the source has another one now ({differs})")
 
     async def _difference(
-        self, found: Document | Transcript, session: Session, remarks: list[str]
+        self,
+        found: Document | Transcript,
+        session: Session,
+        remarks: list[str],
+        *,
+        whole: bool = True,
     ) -> str:
         try:
-            return await difference(found, session, remarks)
+            return await difference(found, session, remarks, whole=whole)
         except ChangedError as error:
             raise _AgainError(str(error)) from None
         except TranscriptEditedError:
@@ -186,71 +212,3 @@ def _nothing(found: Refused | Gone | None) -> Outcome | None:
     if isinstance(found, Gone):
         return Outcome(State.GONE, found.name)
     return Outcome(State.REFUSED, found.name, reason=found.reason)
-
-
-async def _write(
-    found: Document | Transcript, session: Session, remarks: list[str]
-) -> tuple[Version, int]:
-    if isinstance(found, Document):
-        return await _put(found, session), len(found.messages)
-    remarks.clear()
-    return await _stream(found, session, remarks)
-
-
-async def _put(found: Document, session: Session) -> Version:
-    ttl = found.ttl_seconds or found.expires_seconds
-    change, _ = await session.put(found.messages, found.fields, ttl_seconds=ttl, if_version=ABSENT)
-    if found.ttl_seconds is None and found.expires_seconds is not None:
-        # Put again without one, the deadline stays, and no later write moves it: as over there.
-        change, _ = await session.put(found.messages, found.fields, if_version=change.version)
-    return _version(change)
-
-
-async def _stream(found: Transcript, session: Session, remarks: list[str]) -> tuple[Version, int]:
-    """Write a transcript slice by slice; what was written goes again if it cannot be ended."""
-    async with aclosing(found.slices(remarks)) as slices:
-        some = await _next(slices) or []
-        more = await _next(slices)
-        if more is None:
-            fields, ttl = found.fields or {}, found.ttl_seconds
-            change = await session.replace(some, fields, if_version=ABSENT, ttl_seconds=ttl)
-            return _version(change), len(some)
-        marked = {**(found.fields or {}), UNFINISHED: True}
-        version = _version(await session.replace(some, marked, if_version=ABSENT))
-        count = len(some)
-        try:
-            while more is not None:
-                if more:
-                    version = _version(await session.append(more, if_version=version))
-                count += len(more)
-                more = await _next(slices)
-            change = await session.set_fields(
-                {UNFINISHED: None},
-                if_version=version,
-                ttl_seconds=UNCHANGED if found.ttl_seconds is None else found.ttl_seconds,
-            )
-        except (UnreadableError, InvalidInputError) as error:
-            await session.delete(if_version=version)
-            if isinstance(error, UnreadableError):
-                raise
-            raise UnreadableError(f"after {count} messages: {error}") from None
-    return _version(change), count
-
-
-def _version(change: Change) -> Version:
-    assert change.version is not None, "a change that is no delete leaves a session"
-    return change.version
-
-
-async def _next(slices: AsyncGenerator[list[dict[str, Any]]]) -> list[dict[str, Any]] | None:
-    async for some in slices:
-        return some
-    return None
-
-
-async def _count(found: Document | Transcript, remarks: list[str]) -> int:
-    if isinstance(found, Document):
-        return len(found.messages)
-    remarks.clear()
-    async with aclosing(found.slices(remarks)) as slices:
-        return sum([len(some) async for some in slices])

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from memory_cache import NEWEST, ContractMessage, Page, Session
-from memory_cache_server.importing.found import Document, Transcript
+from memory_cache_server.importing.found import UNFINISHED, Document, Transcript
 
 _PAGE: Final = 500
 
@@ -17,11 +17,14 @@ class _MovedError(Exception):
     """The session here changed while it was compared."""
 
 
-async def difference(found: Document | Transcript, session: Session, remarks: list[str]) -> str:
+async def difference(
+    found: Document | Transcript, session: Session, remarks: list[str], *, whole: bool = True
+) -> str:
     """
     Say how a session here differs from what was found; an empty text: in nothing.
 
-    What of ``found`` cannot be a message is noted in ``remarks``, and not looked for.
+    What of ``found`` cannot be a message is noted in ``remarks``, and not looked for. ``whole``:
+    else the session is marked as unfinished, and need hold no more than the beginning.
 
     Raises:
         UnreadableError: the source cannot be read to its end.
@@ -30,37 +33,45 @@ async def difference(found: Document | Transcript, session: Session, remarks: li
     head = await session.recent(0, consistency=NEWEST)
     if not head.exists:
         return "is not there"
-    fields = found.fields
-    if fields is not None and not _equal_fields(head.fields, fields):
-        return "its fields differ"
-    if (
-        isinstance(found, Document)
-        and found.expires_seconds is None
-        and head.ttl_seconds != found.ttl_seconds
-    ):
-        return "its time to live differs"
+    if differs := _beside(found, head, whole=whole):
+        return differs
     contract = isinstance(found, Document)
     async with aclosing(_held(session, head, contract=contract)) as held:
         try:
             if isinstance(found, Document):
-                return await _documents(found, held)
-            return await _transcripts(found, held, remarks)
+                return await _documents(found, held, whole=whole)
+            return await _transcripts(found, held, remarks, whole=whole)
         except _MovedError:
             return "it changed here while it was compared"
 
 
-async def _documents(found: Document, held: AsyncGenerator[list[bytes]]) -> str:
+def _beside(found: Document | Transcript, head: Page, *, whole: bool) -> str:
+    """Compare what a session has beside its messages."""
+    held = head.fields
+    if held.pop(UNFINISHED, None) is not None and whole:
+        return "an import of it is not finished"
+    fields = {} if found.fields is None and not whole else found.fields
+    if fields is not None and not _equal_fields(held, fields):
+        return "its fields differ"
+    # Of a list the source says only what is left of its time.
+    known = found.fields is not None and found.expires_seconds is None
+    if whole and known and head.ttl_seconds != found.ttl_seconds:
+        return "its time to live differs"
+    return ""
+
+
+async def _documents(found: Document, held: AsyncGenerator[list[bytes]], *, whole: bool) -> str:
     at = 0
     async for some in held:
         for view, sent in zip_longest(some, found.messages[at : at + len(some)]):
-            if sent is None or view != _expected(sent, view):
+            if sent is None or view != expected(sent, view):
                 return _differs(at)
             at += 1
-    return "" if at == len(found.messages) else _differs(at)
+    return _differs(at) if whole and at < len(found.messages) else ""
 
 
 async def _transcripts(
-    found: Transcript, held: AsyncGenerator[list[bytes]], remarks: list[str]
+    found: Transcript, held: AsyncGenerator[list[bytes]], remarks: list[str], *, whole: bool
 ) -> str:
     at = 0
     rest: list[bytes] = []
@@ -71,8 +82,10 @@ async def _transcripts(
                 rest += more
             pairs = zip(expected, rest, strict=False)
             equal = next((i for i, (one, other) in enumerate(pairs) if one != other), None)
-            if equal is not None or len(rest) < len(expected):
-                return _differs(at + (len(rest) if equal is None else equal))
+            if equal is not None:
+                return _differs(at + equal)
+            if len(rest) < len(expected):
+                return _differs(at + len(rest)) if whole else ""
             del rest[: len(expected)]
             at += len(expected)
     return _differs(at) if rest or await _more(held) else ""
@@ -96,7 +109,7 @@ async def _held(session: Session, head: Page, *, contract: bool) -> AsyncGenerat
         seq = page.end
 
 
-def _expected(sent: ContractMessage, view: bytes) -> bytes:
+def expected(sent: ContractMessage, view: bytes) -> bytes:
     """Return how a message would look here; an id and a time it had not may be any."""
     held: dict[str, Any] = orjson.loads(view) if sent.id is None or sent.created_at is None else {}
     return orjson.dumps(

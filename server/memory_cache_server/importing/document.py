@@ -9,7 +9,7 @@ from memory_cache import InvalidInputError, InvalidNameError, parse_json, sessio
 from memory_cache_server.contract_input import checked_messages, fields_of
 from memory_cache_server.errors import Problem
 from memory_cache_server.importing.found import Document, Refused
-from memory_cache_server.schemas import MemoryRecord, Message, PutSession
+from memory_cache_server.schemas import MemoryRecord, Message, PutSession, Strategy
 from memory_cache_server.settings import Settings
 
 MOST_REMARKS: Final = 5
@@ -93,6 +93,8 @@ def _remarks(document: Mapping[str, Any]) -> Iterator[str]:
     for part, model in (("messages", Message), ("memories", MemoryRecord)):
         for at, each in enumerate(document.get(part) or ()):
             unknown += _unknown(each, model, set(), f"{part}[{at}].")
+    strategy = document.get("long_term_memory_strategy") or {}
+    unknown += _unknown(strategy, Strategy, set(), "long_term_memory_strategy.")
     for name in unknown[:MOST_REMARKS]:
         yield f"{name} is not kept"
     if len(unknown) > MOST_REMARKS:

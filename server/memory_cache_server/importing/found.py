@@ -2,11 +2,15 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from memory_cache import ContractMessage, SessionKey
+from memory_cache_server.message_text import one_line
 
-LONGEST_NAME = 200
+LONGEST_NAME: Final = 200
+
+UNFINISHED: Final = "unfinished_import"
+"""Field of a session that is being written; no session that is whole has it."""
 
 
 class SourceError(Exception):
@@ -54,6 +58,9 @@ class Transcript:
         slices: reads it from its beginning: yields messages, notes what cannot be one in the
             list it is given, and raises `UnreadableError` where it cannot go on.
         fields: None where the source has none.
+        ttl_seconds: how long it lives after each write; of one without fields, what is left.
+        expires_seconds: what is left to live of one that no write prolongs.
+        version: of a session of ours; one that is at the same version is the same.
     """
 
     name: str
@@ -61,6 +68,8 @@ class Transcript:
     slices: Slices
     fields: Mapping[str, Any] | None = None
     ttl_seconds: int | None = None
+    expires_seconds: int | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,5 @@ class Source(Protocol):
 def shown(name: str | bytes) -> str:
     """Return a name as it may be printed: one line, nothing that moves a terminal's cursor."""
     text = name.decode(errors="backslashreplace") if isinstance(name, bytes) else name
-    if not text.isprintable():
-        text = text.encode("unicode_escape").decode()
+    text = one_line(text)
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

@@ -4,11 +4,11 @@ Sessions that frameworks keep as one Redis list each, a message of JSON to an it
 What they wrote is stored as they wrote it, so their adapter here finds it.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from memory_cache import InvalidInputError, InvalidNameError, parse_json, session_key
 from memory_cache_server.importing.found import (
@@ -21,7 +21,10 @@ from memory_cache_server.importing.found import (
     shown,
 )
 from memory_cache_server.importing.layouts import LANGCHAIN, LLAMA_INDEX, OPENAI_AGENTS
-from memory_cache_server.importing.wire import Reader, SourceRedis, pattern_of
+from memory_cache_server.importing.wire import WRONG_TYPE, Reader, SourceRedis, pattern_of
+from memory_cache_server.resp import RespError
+
+T = TypeVar("T")
 
 SLICE_BYTES: Final = 512 * 1024
 MOST_ITEMS: Final = 1024
@@ -116,7 +119,7 @@ class Lists:
         messages: list[dict[str, Any]] = []
         async with self._redis.reader() as reader:
             await reader.command("WATCH", key)
-            length = await reader.number("LLEN", key)
+            length = await _list(reader.number("LLEN", key))
             while at < length:
                 count = min(count, length - at)
                 items = await self._items(reader, key, at, count)
@@ -138,12 +141,21 @@ class Lists:
         if self._layout.newest_first:
             # Counted from the old end, where nothing is added.
             first, last = -at - count, -at - 1
-        reply = await reader.command("LRANGE", key, str(first), str(last))
+        reply = await _list(reader.command("LRANGE", key, str(first), str(last)))
         found = reply if isinstance(reply, list) else []
         items = [item for item in found if isinstance(item, bytes)]
         if len(items) != count:
             raise ChangedError("the list changed while it was read")
         return items[::-1] if self._layout.newest_first else items
+
+
+async def _list(reply: Awaitable[T]) -> T:
+    try:
+        return await reply
+    except RespError as error:
+        if str(error).startswith(WRONG_TYPE):
+            raise ChangedError("it is no list any more") from None
+        raise
 
 
 def _messages(items: list[bytes], at: int, remarks: list[str]) -> list[dict[str, Any]]:

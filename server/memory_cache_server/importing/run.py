@@ -68,14 +68,15 @@ def _all_well(ways: Ways) -> str:
     return "all equal" if ways.verify else "all carried over"
 
 
-async def run(source: Source, carrier: Carrier, each: Callable[[Outcome], None]) -> Report:
+async def run(
+    source: Source, carrier: Carrier, report: Report, each: Callable[[Outcome | None], None]
+) -> None:
     """
-    Carry over every session of a source; ``each`` is told what became of one.
+    Carry over every session of a source; ``report`` and ``each`` hear what became of one.
 
     Raises:
         SourceError, StoreError: as `Carrier.carry`; what was carried over until then stays.
     """
-    report = Report()
     waiting: asyncio.Queue[Read | None] = asyncio.Queue(AT_ONCE)
 
     async def work() -> None:
@@ -83,7 +84,7 @@ async def run(source: Source, carrier: Carrier, each: Callable[[Outcome], None])
             outcome = await carrier.carry(read)
             if outcome is not None:
                 report.add(outcome)
-                each(outcome)
+            each(outcome)
 
     async def feed() -> None:
         async with aclosing(source.readings()) as readings:
@@ -99,4 +100,3 @@ async def run(source: Source, carrier: Carrier, each: Callable[[Outcome], None])
                 group.create_task(work())
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return report

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from memory_cache import session_key
 from memory_cache_server.importing.agent_memory_http import AgentMemoryHttp
 from memory_cache_server.importing.agent_memory_redis import AgentMemoryRedis
 from memory_cache_server.importing.found import Source, SourceError
@@ -33,7 +34,11 @@ def opened(
 
     Raises:
         SourceError: it cannot be one.
+        InvalidNameError: the namespace cannot be one.
     """
+    session_key("any", namespace)
+    if not (key_prefix or "").isprintable():
+        raise SourceError("--key-prefix must be printable text")
     scheme = where.partition("://")[0] if "://" in where else ""
     of_redis = layout != AGENT_MEMORY or key_prefix is not None
     if scheme in SCHEMES:
@@ -52,6 +57,8 @@ def opened(
     elif scheme:
         known = ", ".join(f"{name}://" for name in (*SCHEMES, "http", "https"))
         raise SourceError(f"the source must be a path, or begin with one of {known}")
+    elif not where:
+        raise SourceError("the source has no name")
     elif where == "-":
         # It is read more than once.
         with tempfile.NamedTemporaryFile() as copy:

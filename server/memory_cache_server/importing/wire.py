@@ -21,6 +21,8 @@ SCHEMES: Final = ("redis", "rediss", "unix")
 
 CONNECT_SECONDS: Final = 10.0
 
+WRONG_TYPE: Final = "WRONGTYPE"
+
 _READS: Final = frozenset(
     {"AUTH", "SELECT", "PING", "SCAN", "TYPE", "PTTL", "GET", "JSON.GET", "LLEN", "LRANGE"}
     | {"WATCH", "MULTI", "EXEC"}  # these only notice changes: nothing is sent in between
@@ -65,7 +67,9 @@ class Address:
                 database=int(database or 0),
             )
         except ValueError:
-            raise SourceError("the source is not a Redis URL: a part of it is no number") from None
+            raise SourceError(
+                "the source is not a Redis URL: its host, port or database cannot be one"
+            ) from None
         except OSError as error:
             raise SourceError(f"the certificates cannot be read: {error.strerror}") from None
         if parts.scheme not in SCHEMES or query:
@@ -135,7 +139,7 @@ class SourceRedis:
         """
         connection: RespConnection | None = None
         try:
-            connection = self._free.pop() if self._free else await self._address.connect()
+            connection = self._unused() or await self._address.connect()
             yield Reader(connection)
             self._free.append(connection)
             connection = None
@@ -143,10 +147,21 @@ class SourceRedis:
             raise SourceError(f"{self._address} refuses: {error}") from None
         except (OSError, EOFError) as error:
             reason = str(error) or type(error).__name__
+            if isinstance(error, EOFError):
+                reason = "it closed the connection"
             raise SourceError(f"{self._address} cannot be read: {reason}") from None
         finally:
             if connection is not None:
                 connection.close()
+
+    def _unused(self) -> RespConnection | None:
+        """Return a connection that waits to be used; one that the source has closed is given up."""
+        while self._free:
+            connection = self._free.pop()
+            if not connection.ended:
+                return connection
+            connection.close()
+        return None
 
     async def keys(self, pattern: str) -> AsyncGenerator[bytes]:
         """Yield the keys that match, a slice at a time; each once, however often SCAN says it."""
@@ -155,8 +170,8 @@ class SourceRedis:
         while True:
             async with self.reader() as reader:
                 reply = await reader.command("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
-            assert isinstance(reply, list), "SCAN answers a cursor and keys"
-            assert isinstance(reply[0], bytes), "SCAN answers a cursor and keys"
+                if not isinstance(reply, list) or not isinstance(reply[0], bytes):
+                    raise SourceError(f"{self._address} does not answer SCAN as Redis does")
             cursor, keys = reply[0].decode(), reply[1]
             for key in keys if isinstance(keys, list) else ():
                 # Of a name 8 bytes are kept: there may be millions.
