@@ -8,10 +8,12 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from memory_cache_server.embedded import EmbeddedValkey
+from perf.tokens import ESTIMATE, Counting, counting
 
 PACKAGES = Path(__file__).parent.parent
 END_SECONDS = 15
@@ -19,11 +21,13 @@ LINE_BYTES = 64 * 1024
 _SETTINGS = re.compile(r"MEMORY_CACHE_|REDIS_URL$|PORT$|LOG_LEVEL$|.*AUTH|LOCUST_")
 
 
-def environment(path: Sequence[Path] = (PACKAGES,)) -> dict[str, str]:
-    """Return the environment of children: these folders on the path, nobody's settings."""
+def environment(
+    path: Sequence[Path] = (PACKAGES,), settings: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Return the environment of children: these folders on the path, nobody else's settings."""
     kept = {name: value for name, value in os.environ.items() if not _SETTINGS.match(name)}
     folders = [*map(str, path), kept.get("PYTHONPATH", "")]
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, folders))} | dict(settings)
 
 
 @contextlib.asynccontextmanager
@@ -62,6 +66,7 @@ async def child(
     stdin: int | None = None,
     stderr: int | None = None,
     path: Sequence[Path] | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
     line_bytes: int = LINE_BYTES,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """
@@ -76,7 +81,7 @@ async def child(
         stdout=asyncio.subprocess.PIPE,
         stderr=stderr,
         limit=line_bytes,
-        env=environment(path or (PACKAGES,)),
+        env=environment(path or (PACKAGES,), settings),
         start_new_session=True,
     )
     try:
@@ -98,9 +103,11 @@ async def _end(running: asyncio.subprocess.Process) -> None:
 
 
 @contextlib.asynccontextmanager
-async def process(*words: str) -> AsyncIterator[tuple[int, str]]:
+async def process(*words: str, counts: Counting | None = None) -> AsyncIterator[tuple[int, str]]:
     """Run a Python process that prints where it listens; give its pid and that line."""
-    async with child(sys.executable, *words) as running:
+    made = counts or Counting()
+    path = (*made.path, PACKAGES)
+    async with child(sys.executable, *words, path=path, settings=made.settings) as running:
         assert running.stdout is not None, "a pipe"
         line = (await running.stdout.readline()).decode().strip()
         if not line:
@@ -109,16 +116,22 @@ async def process(*words: str) -> AsyncIterator[tuple[int, str]]:
 
 
 @contextlib.asynccontextmanager
-async def memory_cache(url: str, workers: int = 1) -> AsyncIterator[tuple[int, str]]:
-    """Run our server; give its pid and address."""
+async def memory_cache(
+    url: str, workers: int = 1, *, counter: str = ESTIMATE
+) -> AsyncIterator[tuple[int, str]]:
+    """Run our server, which counts tokens so; give its pid and address."""
     words = ("serve", "--port", "0", "--redis-url", url, "--workers", str(workers))
-    async with process("-m", "memory_cache_server", *words) as found:
-        yield found
+    with counting(counter) as counts:
+        async with process("-m", "memory_cache_server", *words, counts=counts) as found:
+            yield found
 
 
 @contextlib.asynccontextmanager
-async def whole_document(url: str, workers: int = 1) -> AsyncIterator[tuple[int, str]]:
-    """Run the server of the whole-document design; give its pid and address."""
+async def whole_document(
+    url: str, workers: int = 1, *, counter: str = ESTIMATE
+) -> AsyncIterator[tuple[int, str]]:
+    """Run the server of the whole-document design, as ours; give its pid and address."""
     words = ("--redis-url", url, "--workers", str(workers))
-    async with process("-m", "perf.baselines.whole_document", *words) as found:
-        yield found
+    with counting(counter) as counts:
+        async with process("-m", "perf.baselines.whole_document", *words, counts=counts) as found:
+            yield found

@@ -7,43 +7,51 @@ from typing import Any
 
 from redis import Redis
 
-from perf.baselines.whole_document import Counter, dump, in_order, parse
+from perf.baselines.whole_document import Document, dump, in_order, parse, total
 from perf.story1.talk import LAST, Talk
+from perf.tokens import COUNTERS, count_by
 
 ROUNDS = 7
-PUT_STEPS = ("parse and validate", "count tokens", "serialise", "SET")
+COUNTS = {counter: f"count tokens ({counter})" for counter in COUNTERS}
+PUT_STEPS = ("parse and validate", *COUNTS.values(), "serialise", "SET")
 GET_STEPS = ("GET", "parse and validate", "sort", f"serialise {LAST}")
 
 
 def breakdown(url: str, sizes: list[int]) -> list[dict[str, Any]]:
     """Return, by size of the session, the median milliseconds of each step."""
-    counter = Counter()
+    counters = {name: count_by(counter) for counter, name in COUNTS.items()}
     rows = []
     with Redis.from_url(url, protocol=2) as store:
         for size in sizes:
             talk = Talk("breakdown")
             talk.grow(size)
             body = talk.body()
-            row: dict[str, Any] = {"messages": size, "tokens counted by": counter.name}
-            for name, step in _steps(store, counter, body).items():
+            row: dict[str, Any] = {"messages": size}
+            for name, step in _steps(store, counters, body).items():
                 row[name] = round(_milliseconds(step), 3)
             rows.append(row)
         store.delete("breakdown")
     return rows
 
 
-def _steps(store: Redis, counter: Counter, body: bytes) -> dict[str, Callable[[], object]]:
+def _steps(
+    store: Redis, counters: dict[str, Callable[[str], int]], body: bytes
+) -> dict[str, Callable[[], object]]:
     document, last = parse(body), parse(body)
     last.messages = last.messages[-LAST:]
     return {
         "parse and validate": lambda: parse(body),
-        "count tokens": lambda: counter.total(document),
+        **{name: _counting(document, count) for name, count in counters.items()},
         "serialise": lambda: dump(document),
         "SET": lambda: store.set("breakdown", body),
         "GET": lambda: store.get("breakdown"),
         "sort": lambda: in_order(document),
         f"serialise {LAST}": lambda: dump(last),
     }
+
+
+def _counting(document: Document, count: Callable[[str], int]) -> Callable[[], object]:
+    return lambda: total(document, count)
 
 
 def _milliseconds(step: Callable[[], object]) -> float:

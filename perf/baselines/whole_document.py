@@ -7,15 +7,20 @@ A PUT parses and validates the whole transcript, counts the tokens of every mess
 whether to summarise), writes all of it and sends it back. A GET reads, parses and validates all of
 it, sorts by created_at if the last N are asked for, and sends those. redis/agent-memory-server does
 that for each request, and more, which is left out: a migration flag, an index, authentication, a
-second serialisation for the answer. It counts no tokens on a GET without a model's name, so neither
-does this. The same uvicorn, FastAPI, token counter and Redis client as ours, one parser pass
-(pydantic's, in Rust, from bytes to models), one serialiser pass: so the difference is the design.
+second serialisation for the answer. Tokens are counted once on a PUT, as there while summarization
+is on, which it is unless it is switched off; there they are counted once more where a request names
+a model or a window, and on a GET then, too: here neither. The same uvicorn, FastAPI, token counter
+and Redis client as ours, one parser pass (pydantic's, in Rust, from bytes to models), one
+serialiser pass: so the difference is the design.
+
+`context_window_max` on a PUT asks for the part of such a window that the transcript takes, in
+percent, as in the contract: so it can be seen how tokens were counted.
 """
 
 import argparse
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,17 +86,15 @@ def in_order(document: Document) -> None:
     document.messages.sort(key=lambda message: message.created_at)
 
 
-class Counter:
-    """Counts the tokens of every message, as the contract does before it would summarise."""
+def total(document: Document, count: Callable[[str], int]) -> int:
+    """Return the tokens of all messages, as the contract counts before it would summarise."""
+    return sum(count(f"{message.role}: {message.content}") for message in document.messages)
 
-    def __init__(self) -> None:
-        """Use the counter that our server uses."""
-        self.name, self._count = token_counter()
 
-    def total(self, document: Document) -> int:
-        """Return the tokens of all messages."""
-        count = self._count
-        return sum(count(f"{message.role}: {message.content}") for message in document.messages)
+def measured(text: bytes, tokens: int, window: int) -> bytes:
+    """Return a document's text with the part of a window that it takes."""
+    part = min(100 * tokens / window, 100.0)
+    return text[:-1] + f',"context_percentage_total_used":{part}}}'.encode()
 
 
 def key_of(session_id: str, namespace: str | None, user_id: str | None) -> str:
@@ -105,7 +108,7 @@ def create() -> FastAPI:
         os.environ[URL], protocol=2, max_connections=CONNECTIONS, timeout=None
     )
     store = Redis.from_pool(pool)
-    counter = Counter()
+    _, count = token_counter()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -119,13 +122,17 @@ def create() -> FastAPI:
         return Response(b"{}", media_type="application/json")
 
     @app.put(SESSION)
-    async def put(session_id: str, request: Request) -> Response:
+    async def put(
+        session_id: str, request: Request, context_window_max: int | None = None
+    ) -> Response:
         document = parse(await request.body())
         document.session_id = session_id
-        counter.total(document)
+        tokens = total(document, count)
         document.updated_at = _now()
         text = dump(document)
         await store.set(key_of(session_id, document.namespace, document.user_id), text)
+        if context_window_max:
+            text = measured(text, tokens, context_window_max)
         return Response(text, media_type="application/json")
 
     @app.get(SESSION)
