@@ -117,7 +117,7 @@ def _draw(parts: list[dict[str, Any]], folder: Path) -> None:
         put, get = axes
         put.set_title("PUT", fontsize=11)
         bars = [(row, counted) for row in parts for counted in COUNTS.values()]
-        names = [f"{row['messages']:,}\n{counter}" for row in parts for counter in COUNTERS]
+        names = [f"{row['messages']:,} {counter}" for row in parts for counter in COUNTERS]
         kinds = [step for step in PUT_STEPS if step not in COUNTS.values()]
         times = {_part(step): [row[step] for row, _ in bars] for step in kinds}
         stack(put, names, times | {COUNT: [row[counted] for row, counted in bars]}, COLORS)

@@ -22,13 +22,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
 
-from locust import FastHttpUser, LoadTestShape, constant_pacing, events, task
+from locust import LoadTestShape, User, constant_pacing, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
 from perf.story1.talk import LAST, Talk, bucket
+from perf.story1.wire import Connection
 
-JSON = {"Content-Type": "application/json"}
 WARM_TURNS = 3
 WARM, FILL = "(warming)", "(filling)"
 _UNMEASURED = (WARM, FILL)
@@ -73,8 +73,8 @@ class Story(LoadTestShape):
         return users, float(users)
 
 
-_samples: list[tuple[float, str, int, float]] = []
-"""When it ended, what it was, how long the session was, milliseconds."""
+_samples: list[tuple[float, str, int, float, float]] = []
+"""When it ended, what it was, how long the session was, milliseconds; our processor time then."""
 
 
 @events.request.add_listener  # type: ignore[untyped-decorator]
@@ -87,7 +87,8 @@ def note(  # noqa: D103
     **_: Any,  # noqa: ANN401  # Locust's
 ) -> None:
     if exception is None and not name.endswith(_UNMEASURED):
-        _samples.append((time.time(), request_type, context["size"], response_time))
+        cpu = time.process_time()
+        _samples.append((time.time(), request_type, context["size"], response_time, cpu))
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
@@ -101,11 +102,21 @@ def write_samples(environment: Environment, **_: Any) -> None:  # noqa: ANN401  
     Path(folder, f"samples-{os.getpid()}.json").write_text(json.dumps(found))
 
 
-class Asking(FastHttpUser):
+class WrongAnswerError(Exception):
+    """The answer is not what it must be."""
+
+
+class Asking(User):
     """A user with a session, which asks and checks the answers."""
 
     abstract = True
     talk: Talk
+
+    def __init__(self, environment: Environment) -> None:
+        """Know the server; connect at the first request."""
+        super().__init__(environment)
+        assert self.host is not None, "it is told by --host"
+        self.connection = Connection(self.host)
 
     def wait_time(self) -> float:
         """Wait until the next task is due, if turns are paced."""
@@ -122,23 +133,35 @@ class Asking(FastHttpUser):
         method: str,
         path: str,
         kind: str,
-        right: Callable[[bytes], bool],
+        right: Callable[[bytearray, int, int], bool],
         name: str = "",
-        data: bytes | None = None,
+        data: bytes | bytearray = b"",
     ) -> None:
         """Send a request, check its answer, and count it under its kind and the session's size."""
         size = self.talk.size
-        with self.client.request(
-            method,
-            path,
+        failed: Exception | None = None
+        length, began = 0, time.perf_counter()
+        try:
+            status, answer, begin, end = self.connection.ask(method, path, data)
+        except (OSError, ValueError) as error:
+            took, failed = time.perf_counter() - began, error
+        else:
+            took, length = time.perf_counter() - began, end - begin
+            if status != 200 or not right(answer, begin, end):
+                failed = WrongAnswerError(f"wrong answer ({status})")
+        self.environment.events.request.fire(
+            request_type=method,
             name=f"{kind} {name or f'≤ {bucket(size)}'}",
-            data=data,  # type: ignore[arg-type]  # bytes are sent as they are
-            headers=JSON if data else {},
-            catch_response=True,
+            response_time=took * 1e3,
+            response_length=length,
             context={"size": size},
-        ) as answer:
-            if answer.status_code != 200 or not right(answer.content or b""):
-                answer.failure(f"wrong answer ({answer.status_code})")
+            exception=failed,
+        )
+
+
+def anything(_: bytearray, begin: int, end: int) -> bool:
+    """Whether there is an answer at all: what a no-op is asked for."""
+    return end > begin
 
 
 class Turns(Asking):
@@ -206,7 +229,7 @@ class Turns(Asking):
 
     def put(self, name: str = "") -> None:
         """Send everything, get everything."""
-        self.send("PUT", self.talk.path, "whole", self.talk.whole_is_right, name, self.talk.body())
+        self.send("PUT", self.talk.path, "whole", self.talk.whole_is_right, name, self.talk.whole)
 
     def post(self, new: bytes, name: str = "") -> None:
         """Send what is new."""
@@ -230,11 +253,11 @@ class NoOp(Append):
 
     def read(self, name: str = "") -> None:
         """Read what comes."""
-        self.send("GET", self.talk.path, f"last {LAST}", bool, name)
+        self.send("GET", self.talk.path, f"last {LAST}", anything, name)
 
     def post(self, new: bytes, name: str = "") -> None:
         """Send what is new, take what comes."""
-        self.send("POST", self.talk.path, "append", bool, name, b'{"messages":[' + new + b"]}")
+        self.send("POST", self.talk.path, "append", anything, name, b'{"messages":[' + new + b"]}")
 
 
 class Echo(Turns):

@@ -19,10 +19,12 @@ from perf.lab.plots import (
     span,
 )
 from perf.lab.verdicts import Picture
-from perf.story1.judge import APPEND, BASE, BYTES, NOOP, WHOLE, Stages, Times
+from perf.story1.judge import APPEND, BASE, BYTES, ESTIMATED, NOOP, WHOLE, Stages, Times
+from perf.tokens import ESTIMATE, TIKTOKEN
 
 STYLES = {
     BASE: Style("whole-document design", VERMILION, "s"),
+    ESTIMATED: Style("the same, tokens estimated", VERMILION, "D", "--"),
     WHOLE: Style("memory-cache, PUT of everything", SKY, "^"),
     APPEND: Style("memory-cache, append", BLUE, "o"),
     BYTES: Style("the same bytes, no work", GREY, "x", ":"),
@@ -41,14 +43,15 @@ def picture_size(long: Times, folder: Path) -> list[Picture]:
 
 
 def picture_users(
-    ramp: dict[str, list[Stages]],
+    ramp: dict[str, dict[str, list[Stages]]],
     crowd: dict[str, Stages],
     paced: dict[str, Stages],
     pace: float,
     folder: Path,
 ) -> list[Picture]:
     """Draw many at once: closed, where each waits for its answer, and at a constant pace."""
-    _users(ramp, folder / "ramp.png", "More users, each with a long session")
+    sides = ramp[TIKTOKEN] | {ESTIMATED: ramp[ESTIMATE][BASE]}
+    _users(sides, folder / "ramp.png", "More users, each with a long session")
     _users(
         {name: [rows] for name, rows in crowd.items()},
         folder / "crowd.png",
@@ -71,6 +74,9 @@ def _headline(long: Times, path: Path) -> None:
         for name, style in STYLES.items():
             for axes, methods in ((left, ("PUT", "POST")), (right, ("GET",))):
                 for method in methods:
+                    # Nothing is counted for a read: the two lines would be one.
+                    if (name, method) == (ESTIMATED, "GET"):
+                        continue
                     if times := long.get(name, {}).get(method):
                         draw(axes, style, {n: statistics.median(t) for n, t in times.items()})
         same_height((left, right))
@@ -88,7 +94,7 @@ def _explained(long: Times, path: Path) -> None:
     with sheet(path, "PUT of everything: its bytes, and the rest") as (axes,):
         log_axes(axes, "messages in the session", "times what its bytes alone take")
         alone = {size: statistics.median(times) for size, times in long[BYTES]["PUT"].items()}
-        for name in (BASE, WHOLE):
+        for name in (BASE, ESTIMATED, WHOLE):
             times = long[name]["PUT"]
             draw(axes, STYLES[name], {n: statistics.median(times[n]) / alone[n] for n in alone})
         axes.axhline(1, color=GREY, linestyle=":", linewidth=2, label=STYLES[BYTES].label)

@@ -8,8 +8,8 @@ class Plan:
     """
     How much is played.
 
-    ``processes`` and ``ramp_processes`` are Locust's (more than one cost a run three seconds),
-    ``workers`` each server's; stages are ``users:seconds,…``.
+    ``processes``, ``ramp_processes`` and ``reader_processes`` are Locust's (more than one cost a
+    run three seconds), ``workers`` each server's; stages are ``users:seconds,…``.
 
     ``pace``: seconds from turn to turn of each user of ``paced``. ``stored_users`` take turns in
     one session each, and then in ``sessions`` in all.
@@ -27,6 +27,7 @@ class Plan:
     crowd: str
     crowd_messages: int
     readers: str
+    reader_processes: int
     sessions: int
     pace: float
     paced: str
@@ -35,7 +36,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """How many runs of Locust that is."""
-        return self.rounds * 7 + 11
+        return self.rounds * 11 + 11
 
 
 FULL = Plan(
@@ -51,6 +52,7 @@ FULL = Plan(
     crowd="1:3,25:6,1000:16",
     crowd_messages=200,
     readers="25:6",
+    reader_processes=2,
     sessions=1_000,
     pace=1.0,
     paced="5:4,25:6,100:10",
@@ -62,13 +64,14 @@ QUICK = Plan(
     turns=4,
     rounds=1,
     processes=1,
-    ramp_processes=2,
+    ramp_processes=1,
     workers=1,
     messages=200,
     ramp="4:1",
     crowd="1:1,10:1",
     crowd_messages=20,
     readers="3:1",
+    reader_processes=2,
     sessions=20,
     pace=0.2,
     paced="5:1",

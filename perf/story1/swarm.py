@@ -23,12 +23,18 @@ class WrongAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request: when it ended (seconds), of what kind, at what size, how long (ms)."""
+    """
+    One request: who made it, when it ended (seconds), its kind, at what size, how long (ms).
 
+    ``process`` is a number among Locust's; ``cpu`` the processor seconds it had taken by the end.
+    """
+
+    process: int
     end: float
     method: str
     size: int
     ms: float
+    cpu: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,17 @@ class Swarm:
     def times(self, number: int, method: str) -> list[float]:
         """Return the milliseconds of such requests in a stage."""
         return [sample.ms for sample in self.stage(number)[0] if sample.method == method]
+
+    def processors(self, number: int) -> float:
+        """Return how many processors the users' processes took in a stage."""
+        found: dict[int, list[Sample]] = defaultdict(list)
+        for sample in self.stage(number)[0]:
+            found[sample.process].append(sample)
+        return sum(
+            (seen[-1].cpu - seen[0].cpu) / (seen[-1].end - seen[0].end)
+            for seen in found.values()
+            if len(seen) > 1
+        )
 
     def by_size(self, method: str, sizes: list[int]) -> dict[int, list[float]]:
         """Return the milliseconds of such requests by the size asked for last."""
@@ -104,7 +121,8 @@ async def swarm(user: str, host: str, *, report: Path | None = None, **options: 
 
 def _gather(folder: Path, name: str) -> Swarm:
     found = [json.loads(path.read_text()) for path in folder.iterdir()]
-    samples = sorted((Sample(*s) for part in found for s in part["samples"]), key=lambda s: s.end)
+    every = (Sample(at, *s) for at, part in enumerate(found) for s in part["samples"])
+    samples = sorted(every, key=lambda sample: sample.end)
     stages = [(begin, users) for part in found for begin, users in part["stages"]]
     if not samples or not stages:
         raise WrongAnswerError(f"{name}: nothing was answered")

@@ -4,6 +4,7 @@ A conversation as a client keeps it: bytes ready to send, and what the answers m
 Pure, because Locust's workers import it: no asyncio, nothing of ours.
 """
 
+import sys
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -13,6 +14,9 @@ USER = "u7"
 LAST = 20
 _BEGIN = datetime(2025, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
 _HEAD = b'{"messages":['
+_CLOSED = b"],"
+"""What follows the messages in a session and in every answer: so there are no more of them."""
+Bytes = bytes | bytearray
 BUCKETS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 1_000_000)
 
 
@@ -37,7 +41,8 @@ class Talk:
     """
     One session, from the client's side.
 
-    ``kept``: whether to hold the whole transcript, which only PUTs of all of it need.
+    ``kept``: whether to hold the whole transcript, which only PUTs of all of it need; ``whole`` is
+    what they send, and grows in place.
     """
 
     def __init__(self, session: str, *, kept: bool = True) -> None:
@@ -47,13 +52,13 @@ class Talk:
         self.path = f"/v1/working-memory/{session}"
         self.scope = f"namespace={NAMESPACE}&user_id={USER}"
         self._kept = kept
-        self._all = bytearray()
         self._last: deque[bytes] = deque(maxlen=LAST)
         self._tail = (
             f'],"memories":[],"data":null,"context":null,"user_id":"{USER}","tokens":0,'
             f'"session_id":"{session}","namespace":"{NAMESPACE}",'
             '"long_term_memory_strategy":{"strategy":"discrete","config":{}},"ttl_seconds":null}'
         ).encode()
+        self.whole = bytearray(_HEAD + self._tail)
 
     @classmethod
     def ending_at(cls, size: int, session: str) -> Self:
@@ -68,28 +73,25 @@ class Talk:
         new = [message(self.session, seq) for seq in range(self.size, size)]
         joined = b",".join(new)
         if self._kept and new:
-            self._all += (b"," if self._all else b"") + joined
+            del self.whole[-len(self._tail) :]
+            self.whole += b"".join((b"," if self.size else b"", joined, self._tail))
         self._last.extend(new)
         self.size = size
         return joined
 
     def body(self) -> bytes:
-        """Return the whole session, as a PUT sends it."""
-        return b"".join((_HEAD, self._all, self._tail))
+        """Return the whole session, as a PUT sends it: a copy of ``whole``."""
+        return bytes(self.whole)
 
-    def whole_is_right(self, answer: bytes) -> bool:
-        """Whether an answer holds just this transcript, byte for byte."""
-        end = len(_HEAD) + len(self._all)
-        return (
-            answer[: len(_HEAD)] == _HEAD
-            and answer[len(_HEAD) : end] == self._all
-            and answer[end : end + 2] == b"],"
-        )
+    def whole_is_right(self, answer: Bytes, begin: int = 0, end: int = sys.maxsize) -> bool:
+        """Whether an answer, ``[begin, end)`` of a buffer, holds just this transcript."""
+        with memoryview(self.whole) as body, body[: len(_CLOSED) - len(self._tail)] as messages:
+            return answer.startswith(messages, begin, end)
 
-    def last_is_right(self, answer: bytes) -> bool:
+    def last_is_right(self, answer: Bytes, begin: int = 0, end: int = sys.maxsize) -> bool:
         """Whether an answer holds just the last twenty messages, byte for byte."""
-        return answer.startswith(_HEAD + b",".join(self._last) + b"],")
+        return answer.startswith(_HEAD + b",".join(self._last) + _CLOSED, begin, end)
 
-    def appended_is_right(self, answer: bytes) -> bool:
+    def appended_is_right(self, answer: Bytes, begin: int = 0, end: int = sys.maxsize) -> bool:
         """Whether the answer to an append says that it came where it belongs."""
-        return f'"end":{self.size},'.encode() in answer
+        return answer.find(f'"end":{self.size},'.encode(), begin, end) >= 0
