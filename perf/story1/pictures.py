@@ -24,7 +24,7 @@ from perf.tokens import ESTIMATE, TIKTOKEN
 
 STYLES = {
     BASE: Style("whole-document design", VERMILION, "s"),
-    ESTIMATED: Style("the same, tokens estimated", VERMILION, "D", "--"),
+    ESTIMATED: Style("the same design, tokens estimated", VERMILION, "D", "--"),
     WHOLE: Style("memory-cache, PUT of everything", SKY, "^"),
     APPEND: Style("memory-cache, append", BLUE, "o"),
     BYTES: Style("the same bytes, no work", GREY, "x", ":"),
@@ -50,10 +50,10 @@ def picture_users(
     folder: Path,
 ) -> list[Picture]:
     """Draw many at once: closed, where each waits for its answer, and at a constant pace."""
-    sides = ramp[TIKTOKEN] | {ESTIMATED: ramp[ESTIMATE][BASE]}
+    sides = {BASE: ramp[TIKTOKEN][BASE], ESTIMATED: ramp[ESTIMATE][BASE]} | ramp[TIKTOKEN]
     _users(sides, folder / "ramp.png", "More users, each with a long session")
     _users(
-        {name: [rows] for name, rows in crowd.items()},
+        {name: [rows] for name, rows in crowd.items() if name != BYTES},
         folder / "crowd.png",
         "A crowd, each with a session",
     )

@@ -80,7 +80,8 @@ async def crowds(seen: Seen, hosts: Hosts, progress: Progress) -> None:
     """Many users with a session each; then few users with one each, and with many."""
     plan = seen.plan
     more: dict[str, Any] = {"messages": plan.crowd_messages, "processes": plan.processes}
-    for name, (user, host) in {**SIDES, NOOP: ("NoOp", "no-op")}.items():
+    floors = {NOOP: ("NoOp", "no-op"), BYTES: ("Echo", "echo")}
+    for name, (user, host) in (SIDES | floors).items():
         progress.step(f"a crowd: {name}")
         seen.crowd[name] = _stages(await swarm(user, hosts[host], stages=plan.crowd, **more))
     users = int(plan.stored_users.split(":")[0])
