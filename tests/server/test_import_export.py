@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from memory_cache import NEWEST, Known, Session, SessionCache, open_cache
+from memory_cache import Known, Session, SessionCache, open_cache
 from memory_cache_server import exporting
 from support.commands import command
 from support.valkey import ValkeyServer
@@ -39,9 +39,9 @@ async def fill(url: str) -> None:
 
 
 async def _known(session: Session) -> Known:
-    page = await session.recent(0, consistency=NEWEST)
-    assert page.version is not None
-    return Known(page.version, page.next)
+    found = await session.put_record()
+    assert found is not None
+    return found[0]
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from memory_cache import (
     Change,
     IfVersion,
     InvalidInputError,
-    Known,
     Session,
     TooLargeError,
     Version,
+    VersionMismatchError,
 )
 from memory_cache_server.importing.compare import expected
 from memory_cache_server.importing.found import (
@@ -115,11 +115,14 @@ async def _end(
     ttl = found.ttl_seconds
     if ttl is None and found.expires_seconds is None:
         version = _version(await session.set_fields({}, if_version=version, ttl_seconds=None))
+    held = await session.put_record()
+    if held is None or held[0].held != count:
+        raise VersionMismatchError(None)
     # Put without a time to live a deadline stays, and no later write moves it.
     change, _ = await session.put(
         [],
         found.fields or {},
-        known=Known(version, count),
+        known=held[0],
         if_version=version,
         ttl_seconds=None if found.expires_seconds is not None else ttl,
     )
