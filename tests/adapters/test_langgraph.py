@@ -1,44 +1,26 @@
 import asyncio
-import operator
-import os
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, TypedDict
-from uuid import uuid4
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 pytest.importorskip("langgraph.checkpoint")
 pytest.importorskip("langgraph.checkpoint.conformance")
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
-from langgraph.channels.delta import DeltaChannel
-from langgraph.checkpoint.base import (
-    BaseCheckpointSaver,
-    Checkpoint,
-    CheckpointTuple,
-    empty_checkpoint,
-)
 from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, _DeltaSnapshot
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.message import add_messages
-from langgraph.types import Command, Send, interrupt
+from langgraph.checkpoint.serde.types import ERROR, _DeltaSnapshot
 
 from memory_cache import (
-    CacheConfig,
     DamagedSessionError,
     SessionCache,
     TooLargeError,
     TranscriptEditedError,
     open_cache,
 )
-from memory_cache.adapters._langgraph_values import carried
 from memory_cache.adapters.langgraph import MemoryCacheSaver
+from support.checkpoints import put, sent
 from support.valkey import ValkeyServer
 
 
@@ -55,204 +37,6 @@ async def test_langgraph_s_own_suite(valkey_url: str) -> None:
     assert failures == {}
     assert report.passed_all_base()
     assert sum(each.tests_passed for each in report.results.values()) >= 58
-
-
-def joined(state: list[Any], writes: list[list[Any]]) -> list[Any]:
-    """A reducer for delta channels."""
-    return [*state, *(each for write in writes for each in write)]
-
-
-class State(TypedDict):
-    """A list of messages, a log of the steps as deltas, and a value that is replaced."""
-
-    messages: Annotated[list[BaseMessage], add_messages]
-    steps: Annotated[list[str], DeltaChannel(joined, snapshot_frequency=5)]
-    votes: Annotated[list[int], operator.add]
-    turn: int
-
-
-def answer(state: State) -> dict[str, Any]:
-    """Answer the last message; forget the one before it now and then."""
-    turn = state.get("turn", 0) + 1
-    said: list[Any] = [AIMessage(f"answer {turn}", id=f"a{turn}")]
-    if turn % 7 == 0:
-        said.append(RemoveMessage(id=str(state["messages"][-2].id)))
-    return {"messages": said, "steps": [f"answer {turn}"], "turn": turn}
-
-
-def spread(state: State) -> list[Send]:
-    """Ask three at once."""
-    return [Send("vote", {"number": 10 * state["turn"] + each}) for each in range(3)]
-
-
-def vote(given: dict[str, int]) -> dict[str, Any]:
-    """Give a number."""
-    return {"votes": [given["number"]], "steps": [f"vote {given['number']}"]}
-
-
-def ask(state: State) -> dict[str, Any]:
-    """Every third turn, wait for a person's word."""
-    word = interrupt("go on?") if state["turn"] % 3 == 0 else "unasked"
-    return {"steps": [f"said {word}"]}
-
-
-def graph_with(saver: BaseCheckpointSaver[Any]) -> Any:  # noqa: ANN401  theirs
-    """A graph that does a bit of everything, with this checkpointer."""
-    builder = StateGraph(State)
-    builder.add_node("answer", answer)
-    builder.add_node("vote", vote)  # type: ignore[arg-type, unused-ignore]
-    builder.add_node("ask", ask)
-    builder.add_edge(START, "answer")
-    builder.add_conditional_edges("answer", spread, ["vote"])
-    builder.add_edge("vote", "ask")
-    builder.add_edge("ask", END)
-    return builder.compile(checkpointer=saver)
-
-
-HERE: Any = {"configurable": {"thread_id": "t"}}
-
-
-async def talk(savers: list[BaseCheckpointSaver[Any]], turns: int) -> list[dict[str, Any]]:
-    """Hold a conversation by these checkpointers in turn; return the state after each turn."""
-    states = []
-    for turn in range(turns):
-        graph = graph_with(savers[turn % len(savers)])
-        said = HumanMessage(f"question {turn}", id=f"q{turn}")
-        found = await graph.ainvoke({"messages": [said], "steps": [f"turn {turn}"]}, HERE)
-        if "__interrupt__" in found:
-            found = await graph.ainvoke(Command(resume=f"yes {turn}"), HERE)
-        states.append(found)
-    return states
-
-
-async def history(saver: BaseCheckpointSaver[Any]) -> list[Any]:
-    """What the graph says that each of its states was, and what was to come next."""
-    return [
-        (each.values, each.next, each.metadata, [task.name for task in each.tasks])
-        async for each in graph_with(saver).aget_state_history(HERE)
-    ]
-
-
-async def test_graph(cache: SessionCache, other_cache: SessionCache) -> None:
-    """A graph on two workers in turn is at every step as with LangGraph's in-memory saver."""
-    ours = [MemoryCacheSaver(each) for each in (cache, other_cache)]
-    reference = InMemorySaver()
-    assert await talk([*ours], 12) == await talk([reference], 12)
-    wanted = await history(reference)
-    assert len(wanted) > 48
-    for each in ours:
-        assert plain(await history(each)) == plain(wanted)
-
-
-def plain(steps: list[Any]) -> list[Any]:
-    """What can be compared: ids are random."""
-    return [
-        (values, following, metadata["step"], metadata["source"], tasks)
-        for values, following, metadata, tasks in steps
-    ]
-
-
-async def test_forks(cache: SessionCache, other_cache: SessionCache) -> None:
-    """From an earlier state both graphs go on alike, and what was left stays as it was."""
-    reference = InMemorySaver()
-    results = []
-    for savers in ([MemoryCacheSaver(cache), MemoryCacheSaver(other_cache)], [reference]):
-        await talk([*savers], 4)
-        graph = graph_with(savers[-1])
-        states = [each async for each in graph.aget_state_history(HERE)]
-        then = next(each for each in states if each.values.get("turn") == 2 and not each.next)
-        changed = await graph.aupdate_state(then.config, {"steps": ["changed"], "turn": 19})
-        forked = await graph.ainvoke({"messages": [HumanMessage("again", id="z")]}, changed)
-        again = await graph.ainvoke({"messages": [HumanMessage("and again", id="y")]}, then.config)
-        left = await graph.aget_state(states[0].config)
-        again.pop("__interrupt__", None)  # its id is made of the checkpoint's
-        results.append((forked, again, left.values, (await graph.aget_state(HERE)).values))
-    assert results[0] == results[1]
-
-
-class Salted(JsonPlusSerializer):
-    """Writes nothing twice in the same way, as one that encrypts."""
-
-    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:  # noqa: ANN401  theirs
-        """Put something random in front."""
-        kind, data = super().dumps_typed(obj)
-        return kind, os.urandom(8) + data
-
-    def loads_typed(self, data: tuple[str, bytes]) -> Any:  # noqa: ANN401  theirs
-        """Take it away."""
-        return super().loads_typed((data[0], data[1][8:]))
-
-
-async def test_other_serializers(cache: SessionCache) -> None:
-    """Values that are written otherwise each time come back, and make no list each time."""
-    ours = await talk([MemoryCacheSaver(cache, serde=Salted())], 12)
-    assert ours == await talk([InMemorySaver()], 12)
-    assert (await cache.list_sessions()).total == 1
-
-
-async def sent(server: ValkeyServer) -> tuple[int, int]:
-    """How many commands the store has run, and how many bytes it was sent."""
-    with server.admin as client:
-        calls: Any = client.info("commandstats")
-        stats: Any = client.info("stats")
-    kinds = ("evalsha", "hmget", "hget", "eval")
-    return (
-        sum(calls.get(f"cmdstat_{each}", {}).get("calls", 0) for each in kinds),
-        stats["total_net_input_bytes"],
-    )
-
-
-class Talk(TypedDict):
-    """The state of an ordinary chat, with something large that does not change."""
-
-    messages: Annotated[list[BaseMessage], add_messages]
-    manual: str
-
-
-class Deltas(TypedDict):
-    """The same, the messages as a delta channel."""
-
-    messages: Annotated[list[BaseMessage], DeltaChannel(joined, snapshot_frequency=3)]
-    manual: str
-
-
-@pytest.mark.parametrize("schema", [Talk, Deltas])
-async def test_a_step_costs_the_same(valkey: ValkeyServer, valkey_url: str, schema: type) -> None:
-    """However long the conversation is, a turn sends the same; not a list that grows."""
-    builder: Any = StateGraph(schema)
-    builder.add_node("answer", lambda state: {"messages": [AIMessage("x" * 400)]})  # noqa: ARG005
-    builder.add_edge(START, "answer")
-    costs = []
-    # The first input of a long conversation is one value.
-    async with open_cache(valkey_url, config=CacheConfig(max_message_bytes=2**23)) as cache:
-        graph: Any = builder.compile(checkpointer=MemoryCacheSaver(cache))
-        for size in (20, 1500):
-            config: Any = {"configurable": {"thread_id": str(size)}}
-            start = [HumanMessage("y" * 400, id=str(at)) for at in range(size)]
-            await graph.ainvoke({"messages": start, "manual": "z" * 50_000}, config)
-            for _ in range(4):
-                await graph.ainvoke({"messages": [HumanMessage("first")]}, config)
-            before = await sent(valkey)
-            for _ in range(6):
-                await graph.ainvoke({"messages": [HumanMessage("and then")]}, config)
-            after = await sent(valkey)
-            costs.append([b - a for a, b in zip(before, after, strict=True)])
-            assert len((await graph.aget_state(config)).values["messages"]) == size + 21
-    (few, small), (many, large) = costs
-    assert many <= 1.5 * few
-    assert large <= 1.5 * small
-    assert large < 120_000
-
-
-def put(values: dict[str, Any], versions: dict[str, int], checkpoint_id: str) -> Checkpoint:
-    """A checkpoint with these values."""
-    made = empty_checkpoint()
-    made["id"], made["channel_values"], made["channel_versions"] = (
-        checkpoint_id,
-        values,
-        {**versions},
-    )
-    return made
 
 
 @pytest.mark.parametrize("falling", [True, False])
@@ -297,13 +81,21 @@ async def test_a_value_that_is_put_again(cache: SessionCache) -> None:
     assert len([each async for each in ours.alist({"configurable": {"thread_id": "t"}})]) == 4
 
 
-async def test_what_is_kept_of_the_one_before() -> None:
-    """What is small is copied on, what is large or a list is where it was."""
-    small = {"version": 1, "typed": {"type": "msgpack", "data": "AA=="}}
-    assert carried(small, 5) == small
-    large = {"version": 1, "typed": {"type": "msgpack", "data": "A" * 400}}
-    assert carried(large, 5) == {"version": 1, "at": 5}
-    assert carried(carried(large, 5), 9) == {"version": 1, "at": 5}
+async def test_small_values_of_long_ago(
+    cache: SessionCache, other_cache: SessionCache, valkey: ValkeyServer
+) -> None:
+    """Values that are small are not looked for where they were new."""
+    ours = MemoryCacheSaver(cache)
+    place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    values = {f"v{at}": at for at in range(30)}
+    for _ in range(200):
+        made = put(values, dict.fromkeys(values, 1), str(uuid6()))
+        place = await ours.aput(place, made, {}, {})
+    before = await sent(valkey)
+    found = await MemoryCacheSaver(other_cache).aget_tuple(place)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == values
+    assert (await sent(valkey))[0] - before[0] < 10
 
 
 async def test_metadata(cache: SessionCache) -> None:
@@ -442,161 +234,3 @@ async def test_a_list_that_is_gone(cache: SessionCache) -> None:
         await ours.aget_tuple(config)
     await ours.adelete_thread("t")
     assert (await cache.list_sessions()).total == 0
-
-
-async def test_from_url(valkey_url: str) -> None:
-    """A saver of a URL opens its cache at first use, and goes on on another worker."""
-    for turn in range(2):
-        saver = MemoryCacheSaver.from_url(valkey_url)
-        states = await talk([saver], 1)
-        assert states[0]["turn"] == turn + 1
-        await saver.close()
-
-
-VALUES = st.one_of(
-    st.none(),
-    st.sampled_from([1, "x", b"\xff", {"a": (1, 2)}, "long " * 100]),
-    st.lists(st.integers(0, 3), max_size=40),
-    st.lists(st.integers(0, 3), max_size=40).map(_DeltaSnapshot),
-)
-CHANGES = st.dictionaries(
-    st.sampled_from(["a", "b", "c"]),
-    st.one_of(
-        st.tuples(st.just("set"), VALUES),
-        st.tuples(st.just("grow"), st.lists(st.integers(0, 3), max_size=20)),
-        st.tuples(st.just("empty"), st.none()),
-        st.tuples(st.just("gone"), st.none()),
-    ),
-    max_size=3,
-)
-WHERE = st.tuples(st.sampled_from(["t", "u"]), st.sampled_from(["", "child:1"]))
-WRITES = st.lists(
-    st.tuples(st.sampled_from(["a", "b", ERROR, INTERRUPT]), st.integers(0, 9)),
-    min_size=1,
-    max_size=3,
-)
-PICK = st.integers(0, 30)
-OPERATIONS = st.lists(
-    st.one_of(
-        st.tuples(st.just("put"), WHERE, CHANGES, st.none() | PICK),
-        st.tuples(st.just("put"), WHERE, CHANGES, st.just(0)),
-        st.tuples(st.just("writes"), WHERE, WRITES, PICK),
-        st.tuples(st.just("get"), WHERE, st.none(), st.none() | PICK),
-        st.tuples(st.just("list"), WHERE, st.none() | st.integers(0, 3), st.none() | PICK),
-        st.tuples(st.just("delta"), WHERE, st.none(), st.none() | PICK),
-        st.tuples(st.just("delete"), WHERE, st.none(), st.none()),
-    ),
-    max_size=25,
-)
-
-
-@settings(max_examples=150)
-@given(OPERATIONS)
-def test_as_langgraph_s_own(valkey: ValkeyServer, operations: list[Any]) -> None:
-    """Whatever is done, every answer is that of LangGraph's in-memory saver."""
-    asyncio.run(compare(valkey.url, operations))
-
-
-async def compare(url: str, operations: list[Any]) -> None:
-    """Do the same to both, and compare every answer."""
-    async with open_cache(url) as cache:
-        ours = MemoryCacheSaver(cache, namespace=uuid4().hex, serde=JsonPlusSerializer())
-        twins = Twins(ours)
-        for operation in operations:
-            await twins.both(operation)
-        for where in (("t", ""), ("t", "child:1"), ("u", ""), ("u", "child:1")):
-            await twins.both(("list", where, None, None))
-
-
-class Twins:
-    """Our saver and theirs, and the checkpoints that were put, with what they held."""
-
-    def __init__(self, ours: MemoryCacheSaver) -> None:
-        self.savers: tuple[BaseCheckpointSaver[Any], ...] = (ours, InMemorySaver())
-        self.put: dict[tuple[str, str], list[str]] = {}
-        self.held: dict[str, tuple[dict[str, Any], dict[str, int]]] = {}
-        self.counter = 0
-
-    async def both(self, operation: Any) -> None:  # noqa: ANN401
-        """Do one operation to both."""
-        kind, where, what, pick = operation
-        thread, name = where
-        known = self.put.setdefault(where, [])
-        chosen = None if pick is None or not known else known[-1 - pick % len(known)]
-        config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": name}}
-        if chosen is not None:
-            config["configurable"]["checkpoint_id"] = chosen
-        self.counter += 1
-        if kind == "put":
-            await self.one_put(config, known, what, chosen)
-        elif kind == "writes" and chosen is not None:
-            for each in self.savers:
-                task = f"task {self.counter % 2}"
-                await each.aput_writes(config, what, task, f"path {self.counter % 2}")
-        elif kind == "get":
-            answers = [await each.aget_tuple(config) for each in self.savers]
-            assert seen(answers[0]) == seen(answers[1])
-        elif kind == "list":
-            await self.listed(config, what)
-        elif kind == "delta":
-            histories = [
-                await each.aget_delta_channel_history(config=config, channels=["a", "b"])
-                for each in self.savers
-            ]
-            assert histories[0] == histories[1]
-        elif kind == "delete":
-            self.put = {key: [] if key[0] == thread else put for key, put in self.put.items()}
-            for each in self.savers:
-                await each.adelete_thread(thread)
-
-    async def listed(self, config: Any, limit: int | None) -> None:  # noqa: ANN401
-        """List from both: before a checkpoint, or only that one; some steps, or all."""
-        chosen = {"checkpoint_id": config["configurable"].pop("checkpoint_id", None)}
-        before: Any = {"configurable": chosen} if chosen["checkpoint_id"] else None
-        if self.counter % 3 == 0 and before:
-            before, config = None, {"configurable": {**config["configurable"], **chosen}}
-        wanted = {"step": self.counter // 2} if self.counter % 5 == 0 else None
-        ours, theirs = [
-            [each async for each in saver.alist(config, filter=wanted, before=before, limit=limit)]
-            for saver in self.savers
-        ]
-        assert list(map(seen, ours)) == list(map(seen, theirs))
-
-    async def one_put(
-        self,
-        config: Any,  # noqa: ANN401
-        known: list[str],
-        changes: dict[str, Any],
-        chosen: str | None,
-    ) -> None:
-        """Put a checkpoint that changes some channels of the one it comes from."""
-        values, versions = self.held[chosen] if chosen else ({}, {})
-        values, versions, new = dict(values), dict(versions), dict[str, Any]()
-        for channel, (how, value) in changes.items():
-            new[channel] = versions[channel] = self.counter
-            old = values.get(channel)
-            if how == "gone":
-                values.pop(channel, None)
-                del new[channel], versions[channel]
-            elif how == "empty":
-                values.pop(channel, None)
-            elif how == "grow" and isinstance(old, _DeltaSnapshot):
-                values[channel] = _DeltaSnapshot([*old.value, *value])
-            elif how == "grow" and isinstance(old, list):
-                values[channel] = [*old, *value]
-            else:
-                values[channel] = value
-        checkpoint_id = str(uuid6(clock_seq=self.counter % 100))
-        metadata: Any = {"step": self.counter, "source": "loop"}
-        made = put(values, versions, checkpoint_id)
-        for each in self.savers:
-            await each.aput(config, made, metadata, new)
-        self.held[checkpoint_id] = values, versions
-        known.append(checkpoint_id)
-
-
-def seen(found: CheckpointTuple | None) -> Any:  # noqa: ANN401
-    """What can be compared."""
-    if found is None:
-        return None
-    return found._replace(pending_writes=list(found.pending_writes or []))

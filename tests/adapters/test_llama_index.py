@@ -22,7 +22,6 @@ from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from memory_cache import SessionCache, open_cache
-from memory_cache.adapters import _source
 from memory_cache.adapters.llama_index import MemoryCacheChatStore
 from support.valkey import ValkeyServer
 
@@ -209,7 +208,7 @@ async def test_time_to_live_and_fields(cache: SessionCache) -> None:
 
 async def test_keys_of_others(cache: SessionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are those of the namespace, one without a name too, whatever pages they come in."""
-    monkeypatch.setattr(_source, "_PAGE", 2)
+    monkeypatch.setattr("memory_cache.adapters._source._PAGE", 2)
     for namespace in ("", "llama-index"):
         store = MemoryCacheChatStore(cache, namespace=namespace)
         for key in "abcde":
