@@ -204,8 +204,11 @@ def _assembled(
     for number in numbers:
         bodies, sidecar = found.get(f"b{number}"), found[f"t{number}"]
         if bodies is None:
-            parts = [part for seq in _seqs(number, header) if (part := found[f"m{seq}"])]
-            bodies = b"\n".join(parts) if len(parts) == len(_seqs(number, header)) else None
+            seqs = _seqs(number, header)
+            parts = [part for seq in seqs if (part := found[f"m{seq}"])]
+            bodies = b"\n".join(parts) if len(parts) == len(seqs) else None
+            # A sidecar that was read after the header may have lines of messages added since.
+            sidecar = sidecar and b"\n".join(sidecar.split(b"\n", len(seqs) + 1)[: len(seqs) + 1])
         if bodies is None or sidecar is None:
             raise DamagedSessionError("a block is missing")
         start = block_start(number, header.first)
