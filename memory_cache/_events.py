@@ -20,7 +20,8 @@ _NO_SESSION: Final = "-"
 _MAY_BE_ANY: Final = -1
 
 MOST_EVENTS: Final = 32
-"""Messages told of at a time: what a follower who reads slowly holds."""
+MOST_BYTES: Final = 256 * 1024
+"""Messages told of at a time, and their bytes if they are several: what a slow follower holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class SessionEvent:
         first: the seq of the oldest message of the session.
         seq: of the message, if it is about one.
         json: the message as it is stored, if it is about one.
+        more: whether another event is at hand, so that a sender may wait for it.
     """
 
     kind: SessionEventKind
@@ -110,6 +112,7 @@ class SessionEvent:
     first: int = 0
     seq: int = -1
     json: bytes = b""
+    more: bool = False
 
     @property
     def id(self) -> str:
@@ -135,7 +138,7 @@ class SessionEvent:
 
 def happened(place: Place, page: Page) -> list[SessionEvent]:
     """
-    Return what happened between a place and the state a page is of, up to ``MOST_EVENTS``.
+    Return what happened between a place and the state a page is of, a little at a time.
 
     The page's messages begin where the place goes on, or before. There is more if the last
     event's place is not that of the page's header.
@@ -145,7 +148,7 @@ def happened(place: Place, page: Page) -> list[SessionEvent]:
     if start is not None and header is not None:
         if place.edits == _MAY_BE_ANY and version is not None:
             return [SessionEvent(SessionEventKind.FOLLOWING, Place.after(header), header.first)]
-        end = min(page.end, start + MOST_EVENTS)
+        end = _end(page, start)
         return [
             SessionEvent(
                 SessionEventKind.MESSAGE,
@@ -153,6 +156,7 @@ def happened(place: Place, page: Page) -> list[SessionEvent]:
                 header.first,
                 seq,
                 page.bodies[seq - page.start],
+                more=seq + 1 < end,
             )
             for seq in range(start, end)
         ]
@@ -162,6 +166,17 @@ def happened(place: Place, page: Page) -> list[SessionEvent]:
         return [SessionEvent(SessionEventKind.DELETED, Place(None))]
     kind = SessionEventKind.EDITED if header.holds(version) else SessionEventKind.LOST
     return [SessionEvent(kind, Place.after(header), header.first)]
+
+
+def _end(page: Page, start: int) -> int:
+    """Return up to which message is told of at a time."""
+    end, room = start, MOST_BYTES
+    while end < min(page.end, start + MOST_EVENTS):
+        room -= len(page.bodies[end - page.start])
+        if room < 0 and end > start:
+            break
+        end += 1
+    return end
 
 
 def _number(text: str) -> int:

@@ -15,6 +15,7 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any, Final
 
+from memory_cache._blocks import block_of
 from memory_cache._config import CacheConfig
 from memory_cache._entries import ENTRY_COST, Ask
 from memory_cache._errors import (
@@ -24,12 +25,13 @@ from memory_cache._errors import (
     TranscriptEditedError,
     VersionLostError,
 )
-from memory_cache._events import MOST_EVENTS, Place, SessionEvent, SessionEventKind, happened
+from memory_cache._events import Place, SessionEvent, SessionEventKind, happened
 from memory_cache._near import NearCache
 from memory_cache._page import Page
 from memory_cache._ports import Clock
 from memory_cache._reads import Reader
-from memory_cache._types import BOUNDED, NEWEST, SessionKey, Version
+from memory_cache._single_flight import SingleFlight
+from memory_cache._types import BLOCK, BOUNDED, NEWEST, Header, SessionKey, Version
 from memory_cache._waiters import Watch
 
 After = Page | Version | str | None
@@ -56,6 +58,7 @@ class Follower:
         self._reader = reader
         self._clock = clock
         self._config = config
+        self._flights = SingleFlight[Page](clock.now, config.staleness_seconds)
 
     def events(
         self,
@@ -68,7 +71,13 @@ class Follower:
             raise NearCacheOffError("following needs the near cache, which is off")
         place = None if after is None else _place(after)
         following = _Following(
-            self._near, self._reader, self._clock, self._config, key, patience_seconds
+            self._near,
+            self._reader,
+            self._flights,
+            self._clock,
+            self._config,
+            key,
+            patience_seconds,
         )
         return following.events(place)
 
@@ -141,6 +150,7 @@ class _Following:
         self,
         near: NearCache,
         reader: Reader,
+        flights: SingleFlight[Page],
         clock: Clock,
         config: CacheConfig,
         key: SessionKey,
@@ -148,6 +158,7 @@ class _Following:
     ) -> None:
         self._near = near
         self._reader = reader
+        self._flights = flights
         self._clock = clock
         self._sweep_seconds = config.sweep_seconds
         self._key = key
@@ -164,16 +175,19 @@ class _Following:
             while True:
                 watch.look()
                 opened = watch.opened
-                page = await self._patiently(partial(self._read, place))
+                page = self._held(place) or await self._patiently(partial(self._read, place))
                 if watch.closed:
                     raise CacheClosedError("the cache was closed")
-                found = happened(place, page)
+                found, header = happened(place, page), page.header
+                # Who reads slowly holds what is told at a time, not all that was read with it.
+                del page
                 for event in found:
                     place = event.place
                     yield event
-                if not found:
-                    place = Place.after(page.header)
-                    await self._rest(watch, page, opened=opened)
+                end = Place.after(header)
+                if not found or (place == end and self._all_heard(header)):
+                    place = end
+                    await self._rest(watch, header, opened=opened)
 
     # Reading
 
@@ -182,25 +196,38 @@ class _Following:
         if place.version is None:
             page = await self._newest()
         else:
-            page = self._held(place) or await self._reader.recent(self._key, _FILL, BOUNDED)
+            page = await self._reader.recent(self._key, _FILL, BOUNDED)
             if place.goes_on_at(page.header) is None:
                 # What is held may be behind the place, which another process may have told.
                 page = await self._newest()
         start = place.goes_on_at(page.header)
         if start is None or page.start <= start:
             return page
-        return await self._reader.page(
-            self._key, before=None, after=start - 1, limit=MOST_EVENTS, consistency=BOUNDED
-        )
+        block = block_of(start)
+        page, joined = await self._flights.do(self._key, block, partial(self._block, block))
+        if joined and place.goes_on_at(page.header) is None:
+            # It was asked for before what the place was told of.
+            return await self._block(block)
+        return page
 
     def _held(self, place: Place) -> Page | None:
-        """Return what came after a place, if it is all in the ring."""
+        """Return what came after a place, if it is all in the ring, which may answer."""
+        if place.version is None:
+            # Only the newest tells whether what is held was made since the place was told.
+            return None
         now = self._clock.now()
         header = self._near.answering(self._key, now)
         start = place.goes_on_at(header)
         if header is None or start is None:
             return None
         return self._near.answer(self._key, Ask(header.next - start), now)
+
+    async def _block(self, number: int) -> Page:
+        """Return the messages of one block, which the store reads whole for any of them."""
+        after = number * BLOCK - 1
+        return await self._reader.page(
+            self._key, before=None, after=after, limit=BLOCK, consistency=BOUNDED
+        )
 
     async def _newest(self) -> Page:
         return await self._reader.recent(self._key, _FILL, NEWEST)
@@ -220,18 +247,19 @@ class _Following:
 
     # Waiting
 
-    async def _rest(self, watch: Watch, page: Page, *, opened: bool) -> None:
+    async def _rest(self, watch: Watch, header: Header | None, *, opened: bool) -> None:
         """
-        Wait until there may be more; ``opened``: whether the channel was before the page was read.
+        Wait until there may be more than was read, of which this is the header.
 
-        Where every change since then is heard, nothing else is waited for than the session's
-        deadline, of which no message tells, and the sweep if the near cache's own passes it by.
+        ``opened``: whether the channel was before it was read. Where every change since then is
+        heard, nothing else is waited for than the session's deadline, of which no message tells,
+        and the sweep if the near cache's own passes it by.
         """
-        if self._near.live(self._key):
+        if self._all_heard(header):
             watch.opened = True
             self._unsure = 0
             seconds = max(_LEAST_WAIT, self._left_seconds())
-        elif page.header is None and opened:
+        elif opened and header is None:
             self._unsure = 0
             seconds = self._sweep_seconds
         else:
@@ -243,6 +271,16 @@ class _Following:
             # It was let go to make room. The channel is open, so a change will be heard.
             watch.look()
             seconds = min(seconds, self._sweep_seconds)
+
+    def _all_heard(self, header: Header | None) -> bool:
+        """
+        Whether every change since then was heard after one had looked, or will be.
+
+        It need not be so of all that is live: what was read may have been asked for by somebody
+        else, before a change that was heard before one looked.
+        """
+        live = self._near.live(self._key)
+        return live is not None and live == header
 
     def _left_seconds(self) -> float:
         deadline = self._near.deadline(self._key)

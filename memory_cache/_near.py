@@ -105,10 +105,10 @@ class NearCache:
 
         return valid
 
-    def live(self, key: SessionKey) -> bool:
-        """Whether it would answer for this session, given a lease."""
+    def live(self, key: SessionKey) -> Header | None:
+        """Return the header it would answer with, given a lease; None: it would not."""
         entry = self._entry(key)
-        return entry is not None and self._live(entry)
+        return entry.header if entry is not None and self._live(entry) else None
 
     def answering(self, key: SessionKey, now: float) -> Header | None:
         """Return the header it would answer with at this moment; None: it may not."""

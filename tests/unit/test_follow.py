@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_cache import (
+    NEWEST,
     CacheConfig,
     InvalidInputError,
     Page,
@@ -22,7 +23,7 @@ from memory_cache import (
     cache_over,
 )
 from memory_cache._clock import SystemClock
-from memory_cache._events import MOST_EVENTS, Place, happened
+from memory_cache._events import MOST_BYTES, MOST_EVENTS, Place, happened
 from memory_cache._types import Header
 from memory_cache._waiters import Waiters
 from memory_cache.testing import InMemoryServer, InMemoryWorker
@@ -90,6 +91,21 @@ def test_every_message_once(appends: list[int], data: st.DataObject) -> None:
         if not found:
             at = min(at + 1, len(heads) - 1)
     assert seen == list(range(next_))
+
+
+@given(st.lists(st.integers(1, MOST_BYTES * 2), min_size=1, max_size=40))
+def test_so_many_bytes_at_a_time(sizes: list[int]) -> None:
+    """What is told at a time has bounded bytes, or is one message; all but the last say so."""
+    head, place, seen = header(1, next_=len(sizes)), Place(None), list[int]()
+    bodies = tuple(b"x" * size for size in sizes)
+    page = Page(KEY, 0, len(sizes), bodies, bodies, None, head, b"{}", Tier.STORE)
+    while found := happened(place, page):
+        told = [len(event.json) for event in found]
+        assert sum(told) <= MOST_BYTES or len(told) == 1
+        assert [event.more for event in found] == [True] * (len(found) - 1) + [False]
+        place = found[-1].place
+        seen += told
+    assert seen == sizes
 
 
 def kinds(place: Place, page: Page) -> list[str]:
@@ -257,3 +273,69 @@ async def test_a_place_ahead_of_what_is_held() -> None:
         event = await asyncio.wait_for(waiting, WAIT_SECONDS)
         assert (event.kind, event.seq) == (SessionEventKind.MESSAGE, 2)
         await events.aclose()
+
+
+async def test_a_read_older_than_the_ring() -> None:
+    """A change heard before one looked, and not in what one was handed, is told all the same."""
+    clock, config = SystemClock(), CacheConfig(staleness_seconds=60, sweep_seconds=600)
+    server = InMemoryServer(clock)
+    worker, other = InMemoryWorker(server), InMemoryWorker(server)
+    async with (
+        cache_over(worker.store, worker.bus, clock, config) as cache,
+        cache_over(other.store, other.bus, clock, config) as elsewhere,
+    ):
+        chat = cache.session("s")
+        await elsewhere.session("s").append({"n": 0})
+        page = await elsewhere.session("s").recent(1)
+        gate = worker.gates.close("tail.done")
+        first = asyncio.create_task(chat.recent(64))
+        await gate.arrived
+        await elsewhere.session("s").append({"n": 1})
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert worker.bus.caught_up, "the change was heard"
+        # It joins the first read, which was answered before the change; the bus has told of that.
+        events = chat.events(after=page)
+        waiting = asyncio.create_task(anext(events))
+        await asyncio.sleep(0)
+        # Another read of the newest makes the ring live before the first one lands.
+        assert (await chat.recent(1, consistency=NEWEST)).messages == [{"n": 1}]
+        assert chat.peek(1) is not None
+        assert not waiting.done()
+        gate.open()
+        assert (await first).next == 1, "the first read is older than the ring"
+        event = await asyncio.wait_for(waiting, WAIT_SECONDS)
+        assert event.message == {"n": 1}
+        await events.aclose()
+
+
+async def test_a_shared_read_older_than_the_place() -> None:
+    """One who joins another's read of the store, begun before what it was told, loses nothing."""
+    clock, config = SystemClock(), CacheConfig(staleness_seconds=60, ring_messages=64)
+    server = InMemoryServer(clock)
+    worker, other = InMemoryWorker(server), InMemoryWorker(server)
+    async with (
+        cache_over(worker.store, worker.bus, clock, config) as cache,
+        cache_over(other.store, other.bus, clock, config) as elsewhere,
+    ):
+        chat, theirs = cache.session("s"), elsewhere.session("s")
+        await theirs.append([{"n": n} for n in range(10)])
+        early = await theirs.page(after=-1, limit=1)
+        await theirs.append([{"n": n} for n in range(10, 200)])
+        gate = worker.gates.close("range.done")
+        first = chat.events(after=early)
+        waiting = asyncio.create_task(anext(first))
+        await gate.arrived
+        await theirs.append({"n": 200})
+        late = await theirs.page(after=-1, limit=2)
+        second = chat.events(after=late)
+        joining = asyncio.create_task(anext(second))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not joining.done(), "it waits for the read of the first"
+        gate.open()
+        assert (await asyncio.wait_for(waiting, WAIT_SECONDS)).message == {"n": 1}
+        event = await asyncio.wait_for(joining, WAIT_SECONDS)
+        assert (event.kind, event.json) == (SessionEventKind.MESSAGE, b'{"n":2}')
+        await first.aclose()
+        await second.aclose()
