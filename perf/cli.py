@@ -33,7 +33,7 @@ COMMANDS = {
     "peers": ("perf.peers.run", "what one would pick instead, same messages, same Redis"),
     "memory": ("perf.memory.run", "bytes per message in Redis and in the near cache"),
     "propagation": ("perf.propagation.run", "when another worker sees a write, the bus broken too"),
-    "followers": ("perf.followers", "1,000 live tails, a worker killed in the middle"),
+    "followers": ("perf.followers.run", "1,000 live tails, a worker killed in the middle"),
     "fanout": ("perf.fanout", "what a write costs Redis as workers are added"),
     "http": ("perf.over_http", "hot GET, PUT, whole GET and batches, against no-ops"),
 }

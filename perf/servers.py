@@ -117,10 +117,15 @@ async def process(*words: str, counts: Counting | None = None) -> AsyncIterator[
 
 @contextlib.asynccontextmanager
 async def memory_cache(
-    url: str, workers: int = 1, *, counter: str = ESTIMATE
+    url: str, workers: int = 1, *, counter: str = ESTIMATE, spare_workers: int = 0
 ) -> AsyncIterator[tuple[int, str]]:
-    """Run our server, which counts tokens so; give its pid and address."""
-    words = ("serve", "--port", "0", "--redis-url", url, "--workers", str(workers))
+    """
+    Run our server, which counts tokens so; give its pid and address.
+
+    No spare worker is to start amid a measurement that is not about it.
+    """
+    numbers = ("--workers", str(workers), "--spare-workers", str(spare_workers))
+    words = ("serve", "--port", "0", "--redis-url", url, *numbers)
     with counting(counter) as counts:
         async with process("-m", "memory_cache_server", *words, counts=counts) as found:
             yield found

@@ -1,0 +1,1 @@
+"""Live tails: many followers of many sessions, a worker killed in the middle."""
