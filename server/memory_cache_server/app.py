@@ -20,6 +20,7 @@ from memory_cache_server.errors import (
     answer_library,
     answer_problem,
 )
+from memory_cache_server.fast_events import FastEvents
 from memory_cache_server.fast_path import FastPath
 from memory_cache_server.inspector import routes as inspector
 from memory_cache_server.models import SUMMARIZATION_THRESHOLD
@@ -31,17 +32,17 @@ from memory_cache_server.settings import ConfigurationError, Settings
 _log = logging.getLogger(__name__)
 
 # One per process: the file it reads is large, and the search for it may go over the network.
-_counter = functools.cache(token_counter)
+load_counter = functools.cache(token_counter)
 
 
 def create_server(settings: Settings) -> FastPath:
     """
-    Make what a worker with these settings runs: the application behind its fast path.
+    Make what a worker with these settings runs: the application behind its fast paths.
 
-    The fast path is not one of the framework's middlewares: these stand behind layers of its own,
+    A fast path is not one of the framework's middlewares: these stand behind layers of its own,
     which cost more than a hot read.
     """
-    return FastPath(create_app(settings), settings.near_cache_bytes // 4)
+    return FastPath(FastEvents(create_app(settings)), settings.near_cache_bytes // 4)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -56,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.redis_url is None:
             raise ConfigurationError("a worker needs redis_url: the store to use")
-        name, count_tokens = await asyncio.to_thread(_counter)
+        name, count_tokens = await asyncio.to_thread(load_counter)
         _log.info("tokens are counted by %s", name)
         config = CacheConfig(
             staleness_seconds=settings.staleness_seconds,

@@ -38,7 +38,8 @@ from memory_cache_server.settings import (
     load,
     shown,
 )
-from memory_cache_server.supervisor import ServeError, Supervisor
+from memory_cache_server.supervisor import Supervisor
+from memory_cache_server.worker_process import ServeError
 
 _EPILOG = """\
 Each flag is a setting, and each setting a variable of the environment or a

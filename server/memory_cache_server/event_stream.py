@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from memory_cache import MemoryCacheError, SessionEvent, SessionEventKind
 
 FINISHING: Final = "memory_cache.finishing"
-"""In the state that a lifespan shares with its requests: set when streams are to end."""
+"""In the state that a lifespan shares with its requests: a future, done when streams are to end."""
 
 ABORT: Final = "memory_cache.abort"
 """In the state of a request: closes its connection, whatever was not taken of it yet."""
@@ -26,6 +26,8 @@ HEARTBEAT_SECONDS: Final = 15.0
 """How often a comment is sent, so that proxies leave the connection open."""
 
 _END_SECONDS: Final = 0.5
+_MOST_AT_ONCE: Final = 64 * 1024
+"""Bytes from which on no more events are joined before they are sent."""
 
 _HEARTBEAT: Final = b":\n\n"
 _BEGIN: Final = b"retry: 100\n\n"
@@ -72,20 +74,23 @@ class EventStream(Response):
         self.init_headers(headers)
         self._events = events
         self._slow_reader_seconds = slow_reader_seconds
+        self._writing_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until it ends; an error of the library ends it, for another request to meet."""
-        finishing: asyncio.Event = scope.get("state", {}).get(FINISHING) or asyncio.Event()
-        ours = [asyncio.create_task(part(send)) for part in (self._send, self._beat)]
-        gone = asyncio.create_task(_disconnected(receive))
-        finished = asyncio.create_task(finishing.wait())
+        loop = asyncio.get_running_loop()
+        finishing: asyncio.Future[None] = scope.get("state", {}).get(
+            FINISHING, loop.create_future()
+        )
+        ours = [loop.create_task(part(send)) for part in (self._send, self._watch)]
+        gone = loop.create_task(_disconnected(receive))
         try:
-            await asyncio.wait((*ours, gone, finished), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*ours, gone, finishing), return_when=asyncio.FIRST_COMPLETED)
             await _cancelled(*ours)
             if not gone.done():
                 await _end(scope, send, gone)
         finally:
-            await _cancelled(*ours, gone, finished)
+            await _cancelled(*ours, gone)
             await self._events.aclose()
         for task in ours:
             if not task.cancelled() and (error := task.exception()):
@@ -94,17 +99,36 @@ class EventStream(Response):
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await self._write(send, _BEGIN)
+        text = b""
         async for event in self._events:
-            await self._write(send, rendered(event))
-
-    async def _beat(self, send: Send) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            await self._write(send, _HEARTBEAT)
+            text += rendered(event)
+            if not event.more or len(text) >= _MOST_AT_ONCE:
+                await self._write(send, text)
+                text = b""
 
     async def _write(self, send: Send, text: bytes) -> None:
-        async with asyncio.timeout(self._slow_reader_seconds):
-            await send({"type": "http.response.body", "body": text, "more_body": True})
+        # No timeout here: to set one for each event costs as much as to find the event.
+        self._writing_since = asyncio.get_running_loop().time()
+        await send({"type": "http.response.body", "body": text, "more_body": True})
+        self._writing_since = None
+
+    async def _watch(self, send: Send) -> None:
+        """Send comments; end with a TimeoutError when a write waits for too long."""
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time() + HEARTBEAT_SECONDS
+        while True:
+            now = loop.time()
+            since = now if self._writing_since is None else self._writing_since
+            left = since + self._slow_reader_seconds - now
+            if left <= 0:
+                raise TimeoutError
+            if now >= beat_at and self._writing_since is None:
+                async with asyncio.timeout(self._slow_reader_seconds):
+                    await send(
+                        {"type": "http.response.body", "body": _HEARTBEAT, "more_body": True}
+                    )
+                beat_at = now + HEARTBEAT_SECONDS
+            await asyncio.sleep(min(left, HEARTBEAT_SECONDS))
 
     def _explain(self, error: BaseException) -> None:
         if isinstance(error, TimeoutError):

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from typing import Final
 
-from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from memory_cache import Header, Page, SessionKey, Tier
 from memory_cache_server.conditional import Reading
+from memory_cache_server.names import plain_query
 from memory_cache_server.rendering import PRIVATE, read_headers, session_document
 from memory_cache_server.schemas import SessionQuery
-from memory_cache_server.services import Services
+from memory_cache_server.services import Application, Services
 
 _PATH: Final = re.compile(rb"/v1/working-memory/([A-Za-z0-9._~-]+)")
-_SCOPES: Final = re.compile(r"[A-Za-z0-9._~-]*")
+_LIMIT_NAME: Final = "recent_messages_limit"
+_QUERY: Final = frozenset({_LIMIT_NAME, "namespace", "user_id"})
 _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}")
 
 _MATTERS: Final = frozenset({b"cache-control", b"memory-min-version", b"if-none-match"})
@@ -66,7 +67,7 @@ class _Ready:
 class FastPath:
     """An ASGI layer that answers what it can at once."""
 
-    def __init__(self, app: FastAPI, budget_bytes: int) -> None:
+    def __init__(self, app: Application, budget_bytes: int) -> None:
         self._app = app
         self._budget = budget_bytes
         # Ready answers pay: making one costs more than all that uvicorn does for a request.
@@ -126,21 +127,15 @@ def _parsed(services: Services, target: bytes) -> _Plan | None:
     """Return what a request means, if it is one of the plainest."""
     raw_path, _, query_string = target.partition(b"?")
     path = _PATH.fullmatch(raw_path)
-    pairs = [pair.partition("=") for pair in query_string.decode("latin-1").split("&")]
-    query = {name: value for name, _, value in pairs}
-    if path is None or len(query) != len(pairs):
+    query = plain_query(query_string, _QUERY)
+    if path is None or query is None or not _LIMIT.fullmatch(query.get(_LIMIT_NAME, "")):
         return None
-    limit = query.pop("recent_messages_limit", "")
-    if not (_LIMIT.fullmatch(limit) and query.keys() <= {"namespace", "user_id"}):
-        return None
-    if not all(map(_SCOPES.fullmatch, query.values())):
-        return None
-    asked = SessionQuery.model_validate({**query, "recent_messages_limit": limit})
+    asked = SessionQuery.model_validate(query)
     session = services.cache.session(
         path[1].decode(), namespace=asked.namespace, user_id=asked.user_id
     )
     shape = services.shape("session", asked.model_dump())
-    peek = partial(session.peek, int(limit), by_created_at=True)
+    peek = partial(session.peek, int(query[_LIMIT_NAME]), by_created_at=True)
     reading = Reading(shape, frozenset(), None, newest=False)
     return _Plan(session.key, peek, session.validator(), reading)
 

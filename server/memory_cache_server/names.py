@@ -5,6 +5,8 @@ The usual decoding of URLs replaces what is not UTF-8, so that two names become 
 a URL is refused, before routing.
 """
 
+import re
+from collections.abc import Container
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -17,6 +19,7 @@ QUERY: Final = "memory_cache.query"
 """Where a request's scope has its query: the last value of each name."""
 
 SESSIONS: Final = "/v1/working-memory/"
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]*")
 _FIRST_PRINTABLE: Final = 0x20
 _DELETE: Final = 0x7F
 
@@ -68,6 +71,17 @@ def session_of(
 def invalid_name(loc: tuple[str, ...], reason: str) -> Problem:
     """Return the 422 for a name that may not be one."""
     return invalid([fault("invalid_name", loc, reason)], "invalid_name")
+
+
+def plain_query(query_string: bytes, names: Container[str]) -> dict[str, str] | None:
+    """Return a query of these names, each once at most, that needs no decoding; else None."""
+    query = dict[str, str]()
+    for pair in query_string.decode("latin-1").split("&") if query_string else ():
+        name, _, value = pair.partition("=")
+        if name in query or name not in names or not _UNRESERVED.fullmatch(value):
+            return None
+        query[name] = value
+    return query
 
 
 def _path(scope: Scope) -> str:

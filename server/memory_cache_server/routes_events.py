@@ -6,7 +6,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from memory_cache import InvalidInputError, StoreError
+from memory_cache import InvalidInputError, Session, StoreError
 from memory_cache_server import inputs
 from memory_cache_server.describe import errors, operation
 from memory_cache_server.errors import fault, invalid
@@ -15,13 +15,16 @@ from memory_cache_server.names import session_of
 from memory_cache_server.rendering import PRIVATE
 from memory_cache_server.routes_contract import SESSION
 from memory_cache_server.schemas import ScopeQuery
-from memory_cache_server.services import services_of
+from memory_cache_server.services import Services, services_of
 
 router = APIRouter()
 
 EVENTS: Final = f"{SESSION}/events"
 
-_LAST: Final = "last-event-id"
+LAST: Final = "last-event-id"
+"""The header with the id of the last event that a client got."""
+
+_HEADERS: Final = {**PRIVATE, "x-accel-buffering": "no"}
 _WORDS: Final = "the id of an event to go on after; it goes before `after`"
 _STREAM: Final = {
     "description": "events: following, message, edited, deleted, lost",
@@ -66,13 +69,23 @@ async def follow_session(request: Request) -> Response:
     services = services_of(request)
     asked = inputs.query(request, EventsQuery)
     session = session_of(services.cache, request.path_params["session_id"], asked)
-    header = request.headers.get(_LAST)
+    header = request.headers.get(LAST)
     try:
-        events = session.events(after=header or asked.after, patience_seconds=None)
+        return await stream_of(services, session, header or asked.after)
     except InvalidInputError as error:
-        where = ("header", _LAST) if header else ("query", "after")
+        where = ("header", LAST) if header else ("query", "after")
         raise invalid([fault("invalid_event_id", where, error.reason)]) from None
+
+
+async def stream_of(services: Services, session: Session, after: str | None) -> EventStream:
+    """
+    Return what sends what happens to a session.
+
+    Raises:
+        InvalidInputError: ``after`` is no id of an event, and no version.
+        MemoryCacheError: the session cannot be followed, or what is stored of it not be read.
+    """
+    events = session.events(after=after, patience_seconds=None)
     with suppress(StoreError):
         await session.recent(1)  # what cannot be read is an error, not a stream that ends
-    headers = {**PRIVATE, "x-accel-buffering": "no"}
-    return EventStream(events, headers, services.settings.slow_reader_seconds)
+    return EventStream(events, _HEADERS, services.settings.slow_reader_seconds)

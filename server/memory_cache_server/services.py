@@ -4,8 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Protocol
 
 from fastapi import Request
+from starlette.datastructures import State
+from starlette.types import Receive, Scope, Send
 
 from memory_cache import SessionCache
 from memory_cache_server.putting import Putting
@@ -33,6 +36,15 @@ class Services:
     def shape(self, route: str, query: Mapping[str, object]) -> str:
         """Return a short text that is the same only for answers made in the same way."""
         return digest(self.fingerprint, route, query)
+
+
+class Application(Protocol):
+    """The application, or it behind layers of ours."""
+
+    state: State
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
 
 
 def services_of(request: Request) -> Services:

@@ -53,6 +53,12 @@ class Settings(BaseModel):
         validation_alias="port",
     )
     workers: int = Field(default=1, ge=1, le=1024, description="processes that answer requests")
+    spare_workers: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="processes ready to take the place of a worker that ends",
+    )
     redis_url: str | None = Field(
         default=None,
         description="store to use, such as redis://host:6379/0; without it Valkey is embedded",

@@ -6,17 +6,14 @@ replaced without the address being lost.
 """
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
-import sys
-import time
-from asyncio.subprocess import PIPE, Process
 
 from memory_cache_server.backoff import Backoff
 from memory_cache_server.embedded import EmbeddedValkey
 from memory_cache_server.settings import Settings
+from memory_cache_server.worker_process import ServeError, Spares, Worker
 
 BACKLOG = 2048
 FAILED_STARTS = 8
@@ -24,73 +21,6 @@ FAILED_STARTS = 8
 CLOSE_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
-
-
-class ServeError(Exception):
-    """The server cannot serve; says why."""
-
-
-class Worker:
-    """One worker process, from its start to its end."""
-
-    def __init__(self, process: Process) -> None:
-        self.serving = False
-        self._process = process
-        self._since = time.monotonic()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    @classmethod
-    async def spawn(cls, settings: Settings, listener: socket.socket) -> "Worker":
-        """Start the process; it is not ready yet."""
-        worker = cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # nothing in the working directory is to replace a module
-                "-m",
-                "memory_cache_server.worker",
-                stdin=PIPE,
-                stdout=PIPE,
-                pass_fds=[listener.fileno()],
-                process_group=0,  # the terminal's Ctrl-C is for us to pass on
-            )
-        )
-        order = f'{{"settings":{settings.model_dump_json()},"listener":{listener.fileno()}}}\n'
-        assert worker._process.stdin is not None
-        worker._process.stdin.write(order.encode())
-        return worker
-
-    async def ready(self) -> None:
-        """Wait until it serves; `ServeError` with its words if it cannot."""
-        assert self._process.stdout is not None
-        said = (await self._process.stdout.readline()).decode(errors="replace").strip()
-        if said != "ready":
-            ended = await self.ended()
-            raise ServeError(said.removeprefix("error ") or f"worker {self.pid} ended ({ended})")
-        self.serving = True
-
-    async def ended(self) -> int:
-        """Wait for its end; its exit code, negative for a signal."""
-        code = await self._process.wait()
-        self.serving = False
-        return code
-
-    def lived_seconds(self) -> float:
-        """Seconds since its start."""
-        return time.monotonic() - self._since
-
-    def finish(self) -> None:
-        """Order it to finish what is in flight and end: it sees the end of its input."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-
-    def kill(self) -> None:
-        """End it now."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
 
 
 class Supervisor:
@@ -101,6 +31,7 @@ class Supervisor:
         self._valkey: EmbeddedValkey | None = None
         self._valkey_kept: asyncio.Task[None] | None = None
         self._workers: set[Worker] = set()
+        self._spares = Spares(settings.spare_workers)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -140,6 +71,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch_store())
+                group.create_task(self._spares.keep(listener))
                 for worker in workers:
                     group.create_task(self._keep(worker, settings, listener))
         except ExceptionGroup as errors:
@@ -160,10 +92,10 @@ class Supervisor:
             await asyncio.shield(self._valkey_kept)
 
     async def _start(self, settings: Settings, listener: socket.socket) -> Worker:
-        worker = await Worker.spawn(settings, listener)
+        worker = self._spares.take() or await Worker.spawn(listener)
         self._workers.add(worker)
         try:
-            await worker.ready()
+            await worker.serve(settings)
         except ServeError:
             self._workers.discard(worker)
             raise
@@ -196,6 +128,7 @@ class Supervisor:
 
     async def _finish(self) -> None:
         """End the workers, then the store, which is kept alive for them until then."""
+        await self._spares.end()
         finished = await self._finish_workers()
         if self._valkey_kept is not None:
             self._valkey_kept.cancel()

@@ -1,9 +1,10 @@
 """
 One worker process: an event loop that answers requests on the socket it inherits.
 
-Its standard input brings one line, what to serve (`Order`); the end of that input is the order to
-finish: the supervisor closes it, or dies. Its standard output takes one line, ``ready`` or
-``error <why>``; whatever else is printed goes to the log.
+It loads what it needs, then waits for its order. Its standard input brings one line, what to serve
+(`Order`); the end of that input is the order to finish: the supervisor closes it, or dies. Its
+standard output takes one line, ``ready`` or ``error <why>``; whatever else is printed goes to the
+log.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from memory_cache import MemoryCacheError
 from memory_cache_server import logs
-from memory_cache_server.app import create_server
+from memory_cache_server.app import create_server, load_counter
 from memory_cache_server.event_stream import FINISHING
 from memory_cache_server.fast_path import FastPath
 from memory_cache_server.protocol import Protocol
@@ -45,8 +46,8 @@ class _Application:
 
     def __init__(self, app: FastPath) -> None:
         self.failure: Exception | None = None
-        self.finishing = asyncio.Event()
         self.at_once = app.answer
+        self._finishing: asyncio.Future[None] | None = None
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> object:
@@ -55,11 +56,16 @@ class _Application:
             return self._lifespan(scope, receive, send)
         return self._app(scope, receive, send)
 
+    def finish(self) -> None:
+        """End the answers that have no end of their own."""
+        if self._finishing is not None and not self._finishing.done():
+            self._finishing.set_result(None)
+
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def without_traceback(message: Message) -> None:
             await send({"type": message["type"]})
 
-        scope["state"][FINISHING] = self.finishing
+        self._finishing = scope["state"][FINISHING] = asyncio.get_running_loop().create_future()
         try:
             await self._app(scope, receive, without_traceback)
         except Exception as error:
@@ -70,16 +76,14 @@ class _Application:
 class _Server(uvicorn.Server):
     """Says when it is ready; `finish` ends it as a signal would."""
 
-    def __init__(self, config: uvicorn.Config, channel: int, finishing: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, channel: int, application: _Application) -> None:
         super().__init__(config)
         self._channel = channel
-        self._finishing = finishing
+        self._application = application
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What is there now stays: to look through it again and again costs 3 % of all hot reads.
-        gc.collect()
-        gc.freeze()
+        _settle()
         # Long transcripts come and go by the ten thousand objects; to look through all that is
         # held each time stops the worker for 70 ms, and none of it is in cycles.
         gc.set_threshold(700, 10, 1_000)
@@ -90,7 +94,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # It waits for every answer to be complete; of those without an end none would be.
-        self._finishing.set()
+        self._application.finish()
         await super().shutdown(sockets)
 
 
@@ -100,14 +104,17 @@ def main() -> int:
     # uvicorn raises the signal that ended it once more at its end, which is to be no failure.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    order = Order.model_validate_json(sys.stdin.buffer.readline())
+    load_counter()
+    _settle()
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0  # a spare one that was not needed
+    order = Order.model_validate_json(line)
     logs.configure(order.settings.log_level)
     failure: Exception | None = None
     try:
         application = _Application(create_server(order.settings))
-        server = _Server(
-            _configuration(application, order.settings), channel, application.finishing
-        )
+        server = _Server(_configuration(application, order.settings), channel, application)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(server, order.listener))
     except SystemExit:
@@ -120,6 +127,12 @@ def main() -> int:
         _log.error("could not start", exc_info=failure)
     _say(channel, f"error {type(failure).__name__}: {failure}")
     return COULD_NOT_START
+
+
+def _settle() -> None:
+    """Let what is there now stay: to look through it again and again costs 3 % of all hot reads."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _serve(server: _Server, listener: int) -> None:

@@ -1,6 +1,7 @@
 """Following a session over a real store: everything once, in order, whatever happens meanwhile."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -18,6 +19,7 @@ from memory_cache import (
     TranscriptEditedError,
     open_cache,
 )
+from memory_cache._events import MOST_EVENTS
 from support.valkey import ValkeyServer
 
 FOLLOWING = SessionEventKind.FOLLOWING
@@ -94,6 +96,25 @@ async def test_resume_far_behind(chat: Session) -> None:
         await chat.append(said(1000))
         await again.has(lambda told: bool(told) and told[-1].next == 1001)
         assert again.messages() == several(0, 1001)
+
+
+async def test_many_resume_far_behind(cache: SessionCache, chat: Session) -> None:
+    """Many who come back at once, farther behind than a ring reaches, share reads of the store."""
+    async with tail(chat) as follower:
+        pass
+    for at in range(0, 640, 64):
+        await chat.append(several(at, at + 64))
+    await heat(chat)
+    count, before = 50, cache.statistics().misses
+    async with AsyncExitStack() as stack:
+        tails = [
+            await stack.enter_async_context(tail(chat, follower.told[0].id)) for _ in range(count)
+        ]
+        for each in tails:
+            await each.has(lambda told: bool(told) and told[-1].next == 640)
+            assert each.messages() == several(0, 640)
+    reads = cache.statistics().misses - before
+    assert reads < 640 // MOST_EVENTS * 3, "they did not share them"
 
 
 async def test_go_on_behind_a_page(chat: Session, elsewhere: Session) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from memory_cache import Version, open_cache
+from memory_cache_server.app import create_app, create_server
 from support.in_process import MESSAGES, SESSION, faults, listening, message, serving
 from support.serving import ServerProcess, wait_for
 from support.sse import WAIT_SECONDS, Reader
@@ -22,10 +23,10 @@ from support.valkey import ValkeyServer
 EVENTS = f"{SESSION}/events"
 
 
-@pytest.fixture
-async def url(valkey_url: str) -> AsyncIterator[str]:
-    """Where one worker answers, over an empty store."""
-    async with listening(valkey_url) as url:
+@pytest.fixture(params=[create_app, create_server], ids=["route", "fast"])
+async def url(valkey_url: str, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Where one worker answers, over an empty store: by the route, or before it."""
+    async with listening(valkey_url, request.param) as url:
         yield url
 
 
@@ -77,6 +78,11 @@ def all_that_is_left(connection: socket.socket) -> bytes:
         while chunk := connection.recv(1 << 20):
             got += chunk
     return got
+
+
+def resident(pid: int) -> int:
+    """Bytes of a process that are in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def test_headers(url: str) -> None:
@@ -220,6 +226,31 @@ async def test_slow_reader(server: ServerProcess, valkey_url: str) -> None:
     async with following(server.url, last_id=ids[-1]) as late:
         await late.until(lambda told: bool(told) and told[-1].data["seq"] == count - 1)
         assert late.seqs == list(range(int(ids[-1].rpartition("/")[2]), count))
+
+
+async def test_slow_readers_are_bounded(valkey_url: str, tmp_path: Path) -> None:
+    """However many take nothing, what a worker holds for them does not grow with what they miss."""
+    readers, count, size = 50, 300, 50_000
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(ServerProcess("--redis-url", valkey_url, cwd=tmp_path))
+        [worker] = server.workers()
+        for _ in range(readers):
+            stuck = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            # What the kernel takes in for it is small, so that it counts as slow early.
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stuck.sendall(f"GET {EVENTS} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            await asyncio.to_thread(beginning, stuck)
+        async with following(server.url) as quick, open_cache(valkey_url) as cache:
+            before = resident(worker)
+            for at in range(count):
+                await cache.session("s").append(message("x" * size, n=at))
+            await quick.until(lambda told: len(told) == count + 1)
+            assert quick.connections == 1, server.log()
+        grown = resident(worker) - before
+        assert "too slow" not in server.log(), "they were still being sent to"
+    # The near cache may hold all of it once; each reader a write and what may wait behind it.
+    assert grown < 3 * count * size + readers * 4 * 65_536, f"{grown / 2**20:.0f} MiB"
+    assert grown < readers * count * size / 5
 
 
 async def test_finishing(server: ServerProcess) -> None:

@@ -9,6 +9,7 @@ from memory_cache_server.app import create_app
 from memory_cache_server.fast_path import FastPath
 from memory_cache_server.settings import Settings
 from support.in_process import message
+from support.requests import Counting, ask, request
 
 SESSIONS = ("chat-1", "chat~2", "Chat_3.x", "né", "a b", "absent")
 SCOPES = (
@@ -34,22 +35,6 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"prefer", b"return=minimal"),
 )
 
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
-
-
-class Counting:
-    """The application, and how many requests came through to it."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self.calls = 0
-        self.state = app.state
-        self._app = app
-
-    async def __call__(self, *call: Any) -> None:  # noqa: ANN401  # ASGI
-        """Count, and hand on."""
-        self.calls += 1
-        await self._app(*call)
-
 
 @pytest.fixture
 async def app(valkey_url: str) -> AsyncIterator[FastAPI]:
@@ -65,40 +50,6 @@ async def app(valkey_url: str) -> AsyncIterator[FastAPI]:
                     while chat.peek(30) is None:
                         await chat.recent(30)
         yield app
-
-
-async def ask(app: Any, request: dict[str, Any]) -> Answer:  # noqa: ANN401  # ASGI
-    """The answer of an application to one request."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(part: dict[str, Any]) -> None:
-        sent.append(part)
-
-    await app(dict(request), receive, send)
-    start, *bodies = sent
-    return start["status"], start["headers"], b"".join(part.get("body", b"") for part in bodies)
-
-
-def request(path: str, query: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401  # ASGI
-    """The scope of a request, as a server makes it."""
-    raw = path.encode("ascii")
-    return {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": raw,
-        "query_string": query.encode("ascii"),
-        "root_path": "",
-        "headers": [(b"host", b"test")],
-        "client": None,
-        "server": None,
-        **more,
-    }
 
 
 def varied(seed: int) -> dict[str, Any]:
@@ -123,7 +74,7 @@ def varied(seed: int) -> dict[str, Any]:
 async def test_same_answers(app: FastAPI) -> None:
     """A thousand varied requests get the same bytes with and without the fast path."""
     behind = Counting(app)
-    fast = FastPath(behind, 1_000_000)  # type: ignore[arg-type]  # counts in between
+    fast = FastPath(behind, 1_000_000)
     requests = [varied(seed) for seed in range(1_000)]
     # An ETag the client has, now and then.
     for at, each in enumerate(requests):

@@ -234,6 +234,52 @@ def test_worker_killed(data_dir: Path) -> None:
         assert server.wait() == 0
 
 
+def spares(server: ServerProcess) -> list[int]:
+    """Process ids of the workers that wait to be needed."""
+    parent = server.process.pid
+    pids = map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+    return [pid for pid in pids if pid not in {*server.workers(), *server.valkeys()}]
+
+
+def test_spare_worker(data_dir: Path) -> None:
+    """A spare worker takes the place of one that is killed, and another one its place."""
+    with serve(data_dir, "--workers", "2") as server:
+        [spare] = wait_for(lambda: spares(server), "a spare worker")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        wait_for(lambda: len(server.workers()) == 3, "another worker")
+        assert server.workers()[2] == spare
+        [other] = wait_for(lambda: spares(server), "another spare worker")
+        assert other != spare
+        os.kill(server.workers()[1], signal.SIGKILL)
+        os.kill(spare, signal.SIGKILL)
+        wait_for(lambda: len(server.workers()) == 5, "two other workers")
+        assert other in server.workers()
+        assert healthy(server.url)
+
+
+def test_spare_worker_ends(data_dir: Path) -> None:
+    """A spare worker that was killed is not waited for; a living one ends with the server."""
+    with serve(data_dir) as server:
+        [spare] = wait_for(lambda: spares(server), "a spare worker")
+        os.kill(spare, signal.SIGKILL)
+        wait_for_end(spare)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        wait_for(lambda: len(server.workers()) == 2, "another worker")
+        [spare] = wait_for(lambda: spares(server), "another spare worker")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        wait_for_end(spare)
+
+
+def test_spare_worker_outlives_nobody(data_dir: Path) -> None:
+    """After `kill -9` of the parent its spare worker ends, without a word."""
+    with serve(data_dir) as server:
+        [spare] = wait_for(lambda: spares(server), "a spare worker")
+        server.kill_group()
+        wait_for_end(spare)
+        assert "Traceback" not in server.log()
+
+
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file: while it exists no worker can start, for want of the application."""
@@ -259,7 +305,7 @@ def test_worker_cannot_start(data_dir: Path, broken: Path) -> None:
 
 def test_replacement_is_tried_again(data_dir: Path, broken: Path) -> None:
     """A worker's place is filled as soon as one can start again."""
-    with serve(data_dir) as server:
+    with serve(data_dir, "--spare-workers", "0") as server:
         broken.touch()
         os.kill(server.workers()[0], signal.SIGKILL)
         wait_for(lambda: server.log().count("ModuleNotFoundError") >= 2, "two failed starts")
@@ -271,7 +317,7 @@ def test_replacement_is_tried_again(data_dir: Path, broken: Path) -> None:
 @pytest.mark.slow
 def test_gives_up(data_dir: Path, broken: Path) -> None:
     """When nobody serves and nobody can be started, the server ends, exit 1."""
-    with serve(data_dir) as server:
+    with serve(data_dir, "--spare-workers", "0") as server:
         broken.touch()
         os.kill(server.workers()[0], signal.SIGKILL)
         assert server.wait() == 1

@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from memory_cache_server.app import create_app
 from memory_cache_server.settings import Settings
@@ -29,9 +30,15 @@ async def serving(redis_url: str, **settings: object) -> AsyncIterator[httpx.Asy
 
 
 @asynccontextmanager
-async def listening(redis_url: str) -> AsyncIterator[str]:
-    """The URL at which the application answers until the block ends, for clients of their own."""
-    app = create_app(Settings.model_validate({"redis_url": redis_url}))
+async def listening(
+    redis_url: str, make: Callable[[Settings], ASGIApp] = create_app
+) -> AsyncIterator[str]:
+    """
+    The URL at which the application answers until the block ends, for clients of their own.
+
+    ``make`` may put layers around it.
+    """
+    app = make(Settings.model_validate({"redis_url": redis_url}))
     server = uvicorn.Server(uvicorn.Config(app, http="httptools", lifespan="on", log_config=None))
     # asyncio turns off Nagle's waiting only for sockets that say their protocol.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
