@@ -8,8 +8,8 @@ class Plan:
     """
     How much is played.
 
-    ``processes``, ``ramp_processes`` and ``reader_processes`` are Locust's (more than one cost a
-    run three seconds), ``workers`` each server's; stages are ``users:seconds,…``.
+    ``processes`` are Locust's (more than one cost a run three seconds), ``workers`` each server's;
+    stages are ``users:seconds,…``.
 
     ``pace``: seconds from turn to turn of each user of ``paced``. ``stored_users`` take turns in
     one session each, and then in ``sessions`` in all.
@@ -20,14 +20,12 @@ class Plan:
     turns: int
     rounds: int
     processes: int
-    ramp_processes: int
     workers: int
     messages: int
     ramp: str
     crowd: str
     crowd_messages: int
     readers: str
-    reader_processes: int
     sessions: int
     pace: float
     paced: str
@@ -45,14 +43,12 @@ FULL = Plan(
     turns=30,
     rounds=3,
     processes=2,
-    ramp_processes=2,
     workers=2,
     messages=2_000,
     ramp="1:3,5:3,25:8",
     crowd="1:3,25:6,1000:16",
     crowd_messages=200,
     readers="25:6",
-    reader_processes=2,
     sessions=1_000,
     pace=1.0,
     paced="5:4,25:6,100:10",
@@ -64,14 +60,12 @@ QUICK = Plan(
     turns=4,
     rounds=1,
     processes=1,
-    ramp_processes=1,
     workers=1,
     messages=200,
     ramp="4:1",
     crowd="1:1,10:1",
     crowd_messages=20,
     readers="3:1",
-    reader_processes=2,
     sessions=20,
     pace=0.2,
     paced="5:1",

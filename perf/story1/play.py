@@ -55,7 +55,7 @@ async def rounds(seen: Seen, hosts: dict[str, Hosts], folder: Path, progress: Pr
                 more: dict[str, Any] = {
                     "messages": seen.plan.messages,
                     "stages": seen.plan.ramp,
-                    "processes": seen.plan.ramp_processes,
+                    "processes": seen.plan.processes,
                     "report": folder / f"locust {counter} {name}.html",
                 }
                 found = await swarm(user, hosts[counter][host], **more)
@@ -120,7 +120,7 @@ async def read(seen: Seen, hosts: Hosts, progress: Progress) -> None:
             "messages": plan.crowd_messages,
             "sessions": plan.sessions,
             "stages": plan.readers,
-            "processes": plan.reader_processes,
+            "processes": plan.processes,
         }
         seen.readers[name] = _stages(await swarm("Reader", host, prefix=prefix, **more))
 
