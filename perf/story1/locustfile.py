@@ -31,6 +31,7 @@ from perf.story1.wire import Connection
 
 WARM_TURNS = 3
 WARM, FILL = "(warming)", "(filling)"
+FILL_SLICE = 200
 _UNMEASURED = (WARM, FILL)
 
 
@@ -211,13 +212,13 @@ class Turns(Asking):
         self.environment.runner.quit()
 
     def fill(self, size: int) -> None:
-        """Grow the session in one go, unmeasured."""
-        if size > self.talk.size:
-            new = self.talk.grow(size)
-            if self.whole:
-                self.put(FILL)
-            else:
-                self.post(new, FILL)
+        """Grow the session, unmeasured."""
+        if self.whole and size > self.talk.size:
+            self.talk.grow(size)
+            self.put(FILL)
+        # In slices: of a hundred users who begin at once, each would send a megabyte to append.
+        while size > self.talk.size:
+            self.post(self.talk.grow(min(size, self.talk.size + FILL_SLICE)), FILL)
 
     def change(self, name: str = "") -> None:
         """Add one message."""
