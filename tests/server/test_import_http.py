@@ -144,14 +144,17 @@ async def test_messages_of_our_own_server(valkey_url: str) -> None:
 
 
 async def test_server_that_is_its_own_source(valkey_url: str) -> None:
-    """Who imports a server of ours into its own store, even to overwrite, loses no message."""
+    """Who imports a server of ours into its own store, even to overwrite, changes nothing."""
     async with open_cache(valkey_url) as cache:
         await cache.session("tools").append(MESSAGES)
+        change = await cache.session("tools").set_fields({"ours": "alone"})
         async with listening(valkey_url) as url:
             words = ("import", url, "--overwrite", "--verify", "--redis-url", valkey_url)
             ran = await in_thread(*words)
         assert (ran.code, ran.last) == (0, "1 session, 5 messages, all equal")
-        assert (await cache.session("tools").transcript()).messages == MESSAGES
+        page = await cache.session("tools").transcript()
+        assert (page.messages, page.fields) == (MESSAGES, {"ours": "alone"})
+        assert page.version == change.version
 
 
 async def test_session_that_grows_while_it_is_read() -> None:
