@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from memory_cache.testing.faults.crew import Member
-from memory_cache.testing.faults.ground import Ground, Kind, SkippedError
+from memory_cache.testing.faults.ground import Ground, Kind, SkippedError, Stage
 from memory_cache.testing.faults.recorder import DEADLINE_SECONDS
 from memory_cache.testing.faults.scores import Expectation
 from memory_cache.testing.faults.store import CannotRunError
@@ -81,7 +81,9 @@ class Nemesis:
         here = [kind for kind in self._kinds if ground.stage in kind.stages]
         if not self._deck:
             # Dealt, not drawn: each kind comes before one comes again.
-            own = [kind for kind in here if kind.stages == {ground.stage}] or here
+            own = [kind for kind in here if kind.stages == {ground.stage}]
+            # A safe store is for all that may happen to one, not for what needs one alone.
+            own = here if ground.stage is Stage.SAFE else own or here
             some = [kind for kind in own if ground.random.random() < kind.share]
             self._deck = some or [*own]
             ground.random.shuffle(self._deck)
