@@ -11,6 +11,7 @@ but send: the floor of what coming back costs on this machine.
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -52,7 +53,10 @@ async def run(folder: Path, *, quick: bool) -> Outcome:
     size = Size(100, 10, 100, 4) if quick else Size(1000, 100, 500, 40)
     progress = Progress("followers", 2)
     try:
+        began, busy, own = time.monotonic(), _busy_seconds(), _own_seconds()
         ours, resident = await _ours(size)
+        others = _busy_seconds() - busy - (_own_seconds() - own)
+        others /= time.monotonic() - began
         progress.step("followed")
         floor = await _floor(size._replace(seconds=4 if quick else FLOOR_SECONDS))
         progress.step("the floor")
@@ -63,6 +67,7 @@ async def run(folder: Path, *, quick: bool) -> Outcome:
     draw(folder / "followers.png", ours, floor)
     outcome.pictures = [Picture("followers.png", "How long a message took, around the kill")]
     outcome.notes = [
+        f"Other programs, the store too, took {others:.2f} of {os.cpu_count()} processors.",
         "The whole run has 20 s before the kill and 20 s after it; the wave has a p99 of its own.",
         *outcome.data["wrong"],
     ]
@@ -134,6 +139,18 @@ async def _played(address: str, size: Size, write: Callable[[], Awaitable[float]
                 if await clients.wait():
                     raise RuntimeError("the followers failed")
         return Played.of(await asyncio.to_thread(out.read_bytes), killed_at)
+
+
+def _busy_seconds() -> float:
+    """Return the processor time that all programs of the machine have taken."""
+    user, nice, system, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    """Return the processor time that this process and those it has started and ended have taken."""
+    mine, theirs = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return mine.ru_utime + mine.ru_stime + theirs.ru_utime + theirs.ru_stime
 
 
 def _children(pid: int) -> list[int]:
