@@ -49,6 +49,7 @@ class Listener:
         self._nonces: dict[str, asyncio.Future[float]] = {}
         self._fencing: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
+        self._closed = False
         # Hot sessions, in the order in which they are audited.
         self._line: list[SessionKey] = []
 
@@ -64,6 +65,7 @@ class Listener:
         Raises:
             Exception: a task had crashed with it, which is a bug of ours.
         """
+        self._closed = True
         await end([*self._tasks, *self._fencing])
         for task in self._tasks:
             if not task.cancelled() and (crash := task.exception()):
@@ -125,9 +127,18 @@ class Listener:
     def _send(self) -> None:
         promise, self._next = self._next, None
         assert promise is not None, "a fence is sent for somebody"
+        if self._closed:
+            _unkept(promise)
+            return
         task = asyncio.get_running_loop().create_task(self._fence(promise))
         self._fencing.add(task)
-        task.add_done_callback(self._fencing.discard)
+
+        def sent(task: asyncio.Task[None]) -> None:
+            self._fencing.discard(task)
+            # Not in the task itself: one that is cancelled before its first step runs nothing.
+            _unkept(promise)
+
+        task.add_done_callback(sent)
 
     async def _fence(self, promise: asyncio.Future[None]) -> None:
         nonce, generation = secrets.token_hex(8), self._near.generation
@@ -153,9 +164,6 @@ class Listener:
         finally:
             del self._nonces[nonce]
             _seen(heard)
-            if not promise.done():
-                promise.set_exception(StoreError("the cache was closed"))
-                _seen(promise)
 
     def _refuse(self, promise: asyncio.Future[None], generation: int, error: StoreError) -> None:
         # Anything but a nonce and a right answer ends the generation (rule 4), and no later one.
@@ -233,6 +241,13 @@ class Listener:
             _log.debug("near cache: not audited (%s)", error)
         else:
             found[key] = None if span is None else span.header
+
+
+def _unkept(promise: asyncio.Future[None]) -> None:
+    """Tell those who wait for a fence that there will be none."""
+    if not promise.done():
+        promise.set_exception(StoreError("the cache was closed"))
+        _seen(promise)
 
 
 def _seen(future: asyncio.Future[None]) -> None:

@@ -1,6 +1,5 @@
 """The composition root: the one place that knows both the cache and Redis."""
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -8,6 +7,7 @@ from typing import Final
 
 from memory_cache._clock import SystemClock
 from memory_cache._config import CacheConfig
+from memory_cache._ending import to_the_end
 from memory_cache._listener import Listener
 from memory_cache._near import NearCache
 from memory_cache._ports import Bus, Clock, Store
@@ -28,7 +28,8 @@ def open_cache(
     Connect to a Redis >= 7.0 or a Valkey, and give a cache until the block ends.
 
     ``url``: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with database and credentials as
-    redis-py reads them.
+    redis-py reads them. Cancelled where the block ends, it closes all the same, and then goes on
+    being cancelled; that takes no longer than the store's time limits.
 
     Raises:
         ValueError: this is not a Redis URL.
@@ -78,7 +79,7 @@ class _Opening(AbstractAsyncContextManager[SessionCache]):
     async def __aexit__(self, *_: object) -> None:
         self._parts.near.waiters.close()
         # Whatever ends the block, its own exception goes on; a crash of ours comes on top.
-        await asyncio.shield(_close(self._parts))
+        await to_the_end(_close(self._parts))
 
 
 def _parts(store: Store, bus: Bus, clock: Clock, config: CacheConfig) -> Parts:
@@ -99,7 +100,13 @@ def _parts(store: Store, bus: Bus, clock: Clock, config: CacheConfig) -> Parts:
 
 async def _close(parts: Parts) -> None:
     try:
-        await parts.writer.aclose()
-        await parts.listener.aclose()
+        # While there is a store.
+        await parts.writer.settle()
     finally:
-        await parts.store.aclose()
+        try:
+            await parts.listener.aclose()
+        finally:
+            await parts.store.aclose()
+            # What still waited for the store has been told that it is closed, and ends by that.
+            await parts.reader.settle()
+            await parts.writer.settle()

@@ -177,6 +177,10 @@ class Reader:
                 return await self.transcript(key, consistency)
             count *= 4
 
+    async def settle(self) -> None:
+        """Wait for calls that go on though nobody waits for them any more."""
+        await self._flights.settle()
+
     def written(self, key: SessionKey) -> None:
         """Let no read join a call that began before a change of ours."""
         self._flights.forget(key)

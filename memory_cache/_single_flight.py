@@ -14,6 +14,7 @@ class SingleFlight(Generic[T]):
         """Share a call with those who come at most ``max_age_seconds`` after it began."""
         self._now = now
         self._max_age = max_age_seconds
+        self._under_way: set[asyncio.Future[T]] = set()
         self._flights: dict[Hashable, dict[Hashable, tuple[float, asyncio.Future[T]]]] = {}
 
     async def do(
@@ -30,6 +31,7 @@ class SingleFlight(Generic[T]):
         if flight is None or not joined:
             flight = (self._now(), asyncio.ensure_future(call()))
             flights[part] = flight
+            self._under_way.add(flight[1])
             flight[1].add_done_callback(lambda done: self._landed(thing, part, done))
         return await asyncio.shield(flight[1]), joined
 
@@ -37,7 +39,13 @@ class SingleFlight(Generic[T]):
         """Let those who come from now on begin calls of their own for this thing."""
         self._flights.pop(thing, None)
 
+    async def settle(self) -> None:
+        """Wait until every call has ended, whatever became of it."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
     def _landed(self, thing: Hashable, part: Hashable, done: "asyncio.Future[T]") -> None:
+        self._under_way.discard(done)
         # Looking at the exception tells asyncio that it was seen, should every caller be gone.
         if not done.cancelled():
             done.exception()

@@ -100,7 +100,7 @@ class Writer:
         several = (messages,) if isinstance(messages, Mapping) else messages
         return await unhurried(self.scribe.write(several, self._near.newest(key)))
 
-    async def aclose(self) -> None:
+    async def settle(self) -> None:
         """Wait for what goes on in the background."""
         await self.presence.settle()
 

@@ -105,14 +105,26 @@ class Lane:
                 failures += 1
                 continue
             failures = 0
+            # Now: it forgets its own on many a way to its end.
+            writer = connection._writer  # noqa: SLF001  # it has no public name
             try:
                 await self._serve(connection)
             finally:
                 self.node = None
-                # At the end what is written may still leave, and the socket is let go for certain.
-                with suppress(theirs.RedisError, OSError):
-                    await connection.disconnect(nowait=not self._closed)
+                await self._let_go(connection, writer)
                 self._fail_all(lost("unknown"))
+
+    async def _let_go(
+        self, connection: AbstractConnection, writer: asyncio.StreamWriter | None
+    ) -> None:
+        """At the end what is written may still leave; the socket is let go for certain."""
+        try:
+            with suppress(theirs.RedisError, OSError):
+                await connection.disconnect(nowait=not self._closed)
+        finally:
+            # A store that hangs takes nothing, and what waits for it would keep the socket.
+            if writer is not None:
+                writer.transport.abort()
 
     async def _serve(self, connection: AbstractConnection) -> None:
         """Write and read until one of them ends."""
