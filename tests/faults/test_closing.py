@@ -26,6 +26,8 @@ CONFIG = CacheConfig(
 CALLERS_SECONDS = 4.0
 """In which whoever asked a cache before its end has an answer or an error."""
 
+WEATHERS = Weather(holds=True), Weather(swallows=True), Weather(delay=0.05), Weather(rate=2e4)
+
 TURNS = 8
 LARGE = 900_000
 CROWD = 40
@@ -131,14 +133,7 @@ def strike(proxy: Proxy, random: Random) -> None:
         case 2:
             proxy.trap = Trap(b'{"role":', lambda: None)
         case 3:
-            weather = random.choice(
-                [
-                    Weather(holds=True),
-                    Weather(swallows=True),
-                    Weather(delay=0.05),
-                    Weather(rate=2e4),
-                ]
-            )
+            weather = random.choice(WEATHERS)
             for each in classes:
                 for way in random.choice([[*Direction], [Direction.UP], [Direction.DOWN]]):
                     proxy.weather[each, way] = weather
@@ -162,7 +157,8 @@ async def ask(cache: SessionCache, random: Random) -> None:
                     await session.replace([message()] * random.choice([1, 200]))
                 case 6:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(session.append(message()), 0.01 * random.random())
+                        async with asyncio.timeout(0.01 * random.random()):
+                            await session.append(message())
                 case _:
                     await session.delete()
         except MemoryCacheError as error:
@@ -195,14 +191,14 @@ async def test_at_any_moment(store: Store, seed: int) -> None:
             await asyncio.sleep(0.15 * random.random())
             strike(proxy, random)
             await asyncio.sleep(random.choice([0.002, 0.1, 0.6]) * random.random())
-        # The proxy's own dials apart, and what is asked of a closed cache, which ends at once.
-        theirs = Counter({"Proxy._dial": 9, "Reader._fetch": 9})
-        assert left(known | {*callers}) - theirs == Counter()
+        # Callers may have asked the closed cache by now; such a call ends by itself.
+        assert left(known | {*callers}).keys() <= {"Proxy._dial", "Reader._fetch"}
         if callers:
             done, _ = await asyncio.wait(callers, timeout=CALLERS_SECONDS)
             assert done == {*callers}
         assert all(caller.exception() is None for caller in callers)
-        assert not cache._parts.near.waiters
+        assert left(known | {*callers}).keys() <= {"Proxy._dial"}
+        assert len(cache._parts.near.waiters) == 0  # noqa: SLF001  it has no public name
     finally:
         await proxy.aclose()
     async with asyncio.timeout(1):
