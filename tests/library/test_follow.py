@@ -19,8 +19,8 @@ from memory_cache import (
     TranscriptEditedError,
     open_cache,
 )
-from memory_cache._events import MOST_EVENTS
 from support.valkey import ValkeyServer
+from unit.inside import MOST_TOLD
 
 FOLLOWING = SessionEventKind.FOLLOWING
 EDITED, DELETED = SessionEventKind.EDITED, SessionEventKind.DELETED
@@ -114,7 +114,7 @@ async def test_many_resume_far_behind(cache: SessionCache, chat: Session) -> Non
             await each.has(lambda told: bool(told) and told[-1].next == 640)
             assert each.messages() == several(0, 640)
     reads = cache.statistics().misses - before
-    assert reads < 640 // MOST_EVENTS * 3, "they did not share them"
+    assert reads < 640 // MOST_TOLD * 3, "they did not share them"
 
 
 async def test_go_on_behind_a_page(chat: Session, elsewhere: Session) -> None:

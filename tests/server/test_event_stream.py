@@ -8,16 +8,16 @@ import pytest
 from starlette.types import Message
 
 from memory_cache import SessionEvent, SessionEventKind
-from memory_cache._events import Place
 from memory_cache_server import event_stream
 from memory_cache_server.event_stream import FINISHING, EventStream
+from unit.inside import some_place
 
 WAIT_SECONDS = 10.0
 
 
 def event(seq: int, *, more: bool, text: bytes = b"{}") -> SessionEvent:
     """An event of a message."""
-    return SessionEvent(SessionEventKind.MESSAGE, Place(None), 0, seq, text, more=more)
+    return SessionEvent(SessionEventKind.MESSAGE, some_place(), 0, seq, text, more=more)
 
 
 class Client:

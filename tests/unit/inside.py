@@ -6,9 +6,18 @@ import pytest
 
 from memory_cache import Page, Session, SessionKey
 from memory_cache._blocks import digest
+from memory_cache._events import MOST_EVENTS, Place
 from memory_cache._ports import Outcome, Rewrite
 from memory_cache._redis.store import RedisStore
 from memory_cache._types import BLOCK
+
+MOST_TOLD = MOST_EVENTS
+"""Messages that a follower is told of at a time."""
+
+
+def some_place() -> Place:
+    """A place of an event, where it does not matter which."""
+    return Place(None)
 
 
 async def assert_blocks(session: Session, whole: Page) -> None:
