@@ -225,6 +225,6 @@ def _said(reply: Reply) -> str:
 
 
 def _heard(kind: str, number: int) -> str:
-    if kind == "open":
-        return "that its SUBSCRIBE was taken"
+    if kind in {"open", "closed"}:
+        return f"that its {'UN' * (kind == 'closed')}SUBSCRIBE was taken"
     return f"the nonce of fence {number}" if kind == "nonce" else f"the delta of {name(number)}"

@@ -154,10 +154,11 @@ def _read(world: World, node: int, fetch: Fetch) -> Span:
 
 
 def serve_subscription(world: World) -> World:
-    """Let the subscription's node take its next SUBSCRIBE or UNSUBSCRIBE."""
+    """Let the subscription's node take its next SUBSCRIBE or UNSUBSCRIBE, and confirm it."""
     sub = world.sub
     verb, *rest = sub.requests
-    inbox = (*sub.inbox, ("open", 0)) if verb == "SUBSCRIBE" else sub.inbox
+    confirmed = {"SUBSCRIBE": (("open", 0),), "UNSUBSCRIBE": (("closed", 0),)}
+    inbox = (*sub.inbox, *confirmed.get(verb, ()))
     sub = sub._replace(open=verb != "UNSUBSCRIBE", requests=tuple(rest), inbox=inbox)
     return world._replace(sub=sub)
 

@@ -113,6 +113,9 @@ def told(model: Model, world: World, kind: str, number: int) -> World:
     sub = world.sub
     if kind == "delta":
         return _entry.hear(model, world, number) if sub.wanted else world
+    if kind == "closed":
+        # Of an UNSUBSCRIBE: a channel that was wanted again since is counted by its SUBSCRIBEs.
+        return world
     sub = sub._replace(unconfirmed=sub.unconfirmed - 1)
     world = world._replace(sub=sub)
     last = sub.unconfirmed == 0 or model.flaw is Flaw.OLDER_CONFIRMATION

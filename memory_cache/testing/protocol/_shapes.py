@@ -128,7 +128,7 @@ class Sub(NamedTuple):
     """
     The subscription: its node as it said at connect, the session's channel, what is on its way.
 
-    ``open``: at the node. ``inbox``: ("open" | "delta" | "nonce", number).
+    ``open``: at the node. ``inbox``: ("open" | "closed" | "delta" | "nonce", number).
     """
 
     node: int = NONE
