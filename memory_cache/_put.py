@@ -133,6 +133,9 @@ class Putter:
         if known and (span is None or span.header.version != known.header.version):
             raise VersionMismatchError(str(span.header.version) if span else None)
         if span is None:
+            if wish.condition is not None and wish.condition.version is not None:
+                # A failover may bring back what it names, and an append would add to that.
+                return await self._replace(sent, wish)
             new = await self._editor.made(sent, 0, 0)
             return Plan(Condition(None), new, [message.body for message in new])
         header = span.header
