@@ -7,6 +7,7 @@ import orjson
 
 from memory_cache import (
     ABSENT,
+    CacheClosedError,
     Change,
     ContractMessage,
     IfVersion,
@@ -166,7 +167,12 @@ class Client:
         try:
             change = await process.do(lambda: sent.call(process.session(key)))
             applied, given_up = Applied.YES, False
-        except (StoreError, VersionMismatchError, OperationReusedError) as error:
+        except (
+            StoreError,
+            CacheClosedError,
+            VersionMismatchError,
+            OperationReusedError,
+        ) as error:
             applied, given_up = Applied(error.applied), isinstance(error, ProcessDiedError)
             engine.trace(self.name, "fails", error.code, error.applied)
         finally:

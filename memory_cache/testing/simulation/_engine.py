@@ -143,12 +143,7 @@ class Engine:
     async def close(self) -> None:
         """Close every cache, and see that nothing of them is left."""
         for process in self.processes:
-            try:
-                left = await process.stop()
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is what we look for
-                self.wrong(f"{process.name} crashed: {error!r}")
-                continue
-            if left:
+            if left := await self.closed(process):
                 self.wrong(f"{process.name}: {left} still wait for a change of theirs")
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
@@ -156,6 +151,14 @@ class Engine:
             _, left_over = await asyncio.wait(tasks, timeout=_LONGEST_CALL_SECONDS)
             for task in left_over:
                 self.wrong(f"a task leaked: {getattr(task.get_coro(), '__qualname__', '')}")
+
+    async def closed(self, process: Process) -> int:
+        """End a process in order; return how many calls of it wait for a change of theirs."""
+        try:
+            return await process.stop()
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is what we look for
+            self.wrong(f"{process.name} crashed: {error!r}")
+            return 0
 
     def dispose(self) -> None:
         """Let go of the loop."""

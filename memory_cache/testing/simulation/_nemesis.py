@@ -7,6 +7,7 @@ from typing import Final
 
 from memory_cache import SessionKey
 from memory_cache.testing.simulation._engine import Engine
+from memory_cache.testing.simulation._network import chance
 from memory_cache.testing.simulation._process import Process
 
 _REQUESTS: Final = {"refused": "refused", "lost": "lost", "late": "late", "cut_off": "cut"}
@@ -97,13 +98,19 @@ class Nemesis:
                 held.popitem()
 
     def _kill(self, process: Process, seconds: float, _amount: int) -> None:
+        """Let it end, one time in two in order: it closes its cache amid the calls of clients."""
         if process.alive:
-            task = self._engine.loop.create_task(self._die(process, seconds))
+            in_order = chance(self._random, 0.5)
+            task = self._engine.loop.create_task(self._die(process, seconds, in_order=in_order))
             self._dying[task] = None
             task.add_done_callback(self._dying.pop)
 
-    async def _die(self, process: Process, seconds: float) -> None:
-        await process.kill()
+    async def _die(self, process: Process, seconds: float, *, in_order: bool) -> None:
+        if in_order:
+            self._engine.trace("nemesis", "that is, close", process.name)
+            await self._engine.closed(process)
+        else:
+            await process.kill()
         await asyncio.sleep(seconds)
         await process.start()
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from memory_cache._config import CacheConfig
-from memory_cache._errors import Applied, StoreError, StoreTimeoutError
+from memory_cache._errors import Applied, CacheClosedError, StoreError, StoreTimeoutError
 from memory_cache._ports import BusHandler, Outcome, Rewrite, Terms
 from memory_cache._types import SessionKey, StoredMessage
 from memory_cache.testing._gates import Gates
@@ -47,6 +47,7 @@ class Wire(Gates):
         self._scripts = scripts
         self._trace = trace
         self._cuts = 0
+        self._closed = False
         self.requests: deque[str] = deque()
         self.replies: deque[str] = deque()
         self.down = False
@@ -68,13 +69,19 @@ class Wire(Gates):
         """Close the command connection: what is under way fails, and may have been done."""
         self._cuts += 1
 
+    def shut(self) -> None:
+        """Be the way of a cache that was closed: nothing more gets through."""
+        self._closed = True
+
     async def reach(self, point: str) -> None:
         """Travel one way; see ``Gates``."""
         verb, _, done = point.partition(".")
+        if self._closed and not done:
+            raise CacheClosedError
         cuts = self._cuts
         lost = await (self._on_its_way_back(verb) if done else self._on_its_way(verb))
         await asyncio.sleep(self.delay())
-        if lost or cuts != self._cuts or self.down:
+        if lost or cuts != self._cuts or self.down or self._closed:
             self._trace(verb, "is lost", done or "before")
             applied: Applied = "unknown" if verb in CHANGES else "no"
             raise StoreError("the connection was closed", applied=applied)
@@ -122,8 +129,13 @@ class WiredStore(InMemoryStore):
         """Let requests travel in the context ``outside``: they have left the process."""
         super().__init__(server, wire, config)
         self._outside = outside
+        self._wire = wire
         self._timeout = config.store_timeout_seconds
         self.travelling: dict[asyncio.Task[Outcome], None] = {}
+
+    async def aclose(self) -> None:
+        """Let nothing more through; see the port."""
+        self._wire.shut()
 
     async def append(
         self,

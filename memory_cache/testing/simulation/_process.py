@@ -88,8 +88,14 @@ class Process:
         return f"{self.name}/{self._starts}"
 
     def session(self, key: SessionKey) -> Session:
-        """Return its handle of a session; it must be alive."""
-        assert self.cache is not None, "the dead are not asked"
+        """
+        Return its handle of a session.
+
+        Raises:
+            ProcessDiedError: it is not there any more.
+        """
+        if self.cache is None:
+            raise ProcessDiedError(self.name)
         return self.cache.session(key.session_id, namespace=key.namespace, user_id=key.user_id)
 
     # Its life

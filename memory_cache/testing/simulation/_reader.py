@@ -5,6 +5,7 @@ from collections.abc import Callable
 from memory_cache import (
     BOUNDED,
     NEWEST,
+    CacheClosedError,
     Consistency,
     Page,
     SessionKey,
@@ -44,16 +45,21 @@ class Reader:
         began, since = engine.clock.now(), engine.oracle.newest(key)
         written = engine.oracle.written(process.life, key)
         engine.trace(self._client, "reads", asked.guarantee.value, name_of(key), "on", process.name)
-        session = process.session(key)
 
         async def call() -> Page:
+            session = process.session(key)
             if limit is None:
                 return await session.transcript()
             return await session.recent(limit, consistency=asked)
 
         try:
             page = await process.do(call)
-        except (StoreError, VersionTimeoutError, TranscriptEditedError) as error:
+        except (
+            StoreError,
+            CacheClosedError,
+            VersionTimeoutError,
+            TranscriptEditedError,
+        ) as error:
             self._note(process, key, asked, Answer.REFUSED, began=began, limit=limit)
             engine.trace(self._client, "is refused", error.code)
             return None
