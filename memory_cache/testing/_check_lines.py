@@ -27,24 +27,37 @@ class Branch:
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """One incarnation: its branch by era, acknowledged changes that did not survive, answers."""
+    """
+    One incarnation: its branch by era, acknowledged changes that did not survive, answers.
+
+    ``end``: what the store has in the end, if it is of this incarnation.
+    """
 
     inc: str
     by_era: dict[str, Branch]
     ops: list[Op]
     pages: list[Read]
     lost: list[Op] = field(default_factory=list)
+    end: Version | None = None
 
     @property
     def branches(self) -> list[Branch]:
         """All its histories."""
         return list({id(branch): branch for branch in self.by_era.values()}.values())
 
-    def holds(self, given: Version, asked: Version) -> bool:
-        """Whether ``given`` is ``asked`` or may come after it in one history."""
+    def holds(self, given: Version, asked: Version, *, is_last: bool) -> bool:
+        """
+        Whether ``given`` is ``asked`` or may come after it in one history.
+
+        ``is_last``: nothing that may lose a change came after the answer. What did may have taken
+        both of them, unless ``given`` is in the history that there is in the end.
+        """
         if asked.num >= given.num:
             return asked == given
-        return asked.era == given.era or all(op.version != asked for op in self.lost)
+        if asked.era == given.era or all(op.version != asked for op in self.lost):
+            return True
+        survives = self.end is not None and given.era == self.end.era
+        return not is_last and not survives
 
 
 def lines_of(scene: Scene, reads: Iterable[Read]) -> list[Line]:
@@ -95,6 +108,7 @@ def _line(scene: Scene, inc: str, ops: list[Op], pages: list[Read]) -> Line:
         line = Line(inc, by_era, ops, pages)
     final = next((page for page in pages if page.sent == inf), None)
     if final is not None:
+        line.end = parse(final.version or "")
         line.lost = _lost(scene, line, final)
     return line
 

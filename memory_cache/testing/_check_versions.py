@@ -26,7 +26,12 @@ def check_versions(scene: Scene, lines: Sequence[Line], reads: Iterable[Read]) -
             scene.report(AnomalyKind.VERSION_NOT_GIVEN, read, "lost", asked, ", but it is there")
         if read.answer is Answer.PAGE and read.version is not None:
             given = parse(read.version)
-            held = line is not None and given.inc == asked.inc and line.holds(given, asked)
+            is_last = scene.excuse(read.sent) is None
+            held = (
+                line is not None
+                and given.inc == asked.inc
+                and line.holds(given, asked, is_last=is_last)
+            )
             if not held:
                 scene.report(AnomalyKind.VERSION_NOT_GIVEN, read, "does not hold", asked)
 
