@@ -47,10 +47,13 @@ def check_stale(scene: Scene, lines: Sequence[Line], reads: Iterable[Read], boun
         if missed is None or missed.done >= read.sent:
             continue
         seconds = read.sent - missed.done
-        scene.staleness.append(Staleness(read, seconds))
         allowed = {Asked.BOUNDED: bound, Asked.NEWEST: 0.0, Asked.AT_LEAST: inf}[read.asked]
-        if seconds > allowed and not _excused(scene, lines, read, missed):
+        if seconds > allowed:
+            if _excused(scene, lines, read, missed):
+                # What it misses may have been gone: that is no age.
+                continue
             scene.report(AnomalyKind.STALE, read, f"misses for {seconds:.6f} s", missed)
+        scene.staleness.append(Staleness(read, seconds))
 
 
 def _excused(scene: Scene, lines: Sequence[Line], read: Read, missed: Op) -> bool:

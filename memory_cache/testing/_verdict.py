@@ -62,7 +62,8 @@ class Verdict:
     What a history shows.
 
     ``anomalies`` must be empty. ``staleness`` has every read that missed an acknowledged write,
-    within the bound or not; ``losses`` what faults took that may.
+    within the bound or not, unless a fault may have taken that; ``losses`` what faults took that
+    may.
     """
 
     anomalies: tuple[Anomaly, ...]

@@ -101,6 +101,7 @@ def test_failovers(seed: int) -> None:
     verdict = check_history(random_history(seed, ("fail",)), BOUND)
     assert verdict.anomalies == ()
     assert {loss.fault for loss in verdict.losses} <= {"failover"}
+    assert all(0 < stale.seconds <= BOUND for stale in verdict.staleness)
 
 
 A, B = "a.reign1", "b.reign1"
