@@ -62,6 +62,18 @@ DOUBLES = """
 """
 
 
+LEAVES = """
+    count = 0
+
+    async def answer(self, request):
+        self.count += 1
+        if self.count == 20:
+            import asyncio
+            self.kept = asyncio.create_task(asyncio.sleep(3600))
+        return await super().answer(request)
+"""
+
+
 def children(pid: int) -> list[int]:
     """The processes that a process has started."""
     listed = subprocess.run(
@@ -96,6 +108,29 @@ def test_clean(tmp_path: Path) -> None:
     assert report["counts"]["workers killed inside an append"] > 0
     assert report["counts"]["replies cut off after their change was forwarded"] > 0
     assert {name for name, spread in report["recovery"].items() if spread["count"]} == set(KINDS)
+
+
+@pytest.mark.slow
+def test_everything(tmp_path: Path) -> None:
+    """Forty seconds of whatever there is find nothing wrong."""
+    status, report = bench(tmp_path, "--seconds", "40", "--pace", "0.3", "--clients", "16")
+    assert report["anomalies"] == []
+    assert report["broken"] == []
+    assert status == CLEAN
+    assert len(report["faults"]) >= 15
+    (rest,) = (each for each in report["expectations"] if "hold nothing" in each["text"])
+    assert rest["kept"] >= 3
+
+
+@pytest.mark.slow
+def test_worker_that_leaves_something(tmp_path: Path) -> None:
+    """A worker that holds on to a task when nobody asks anything any more is caught."""
+    path = tmp_path / "leaver.py"
+    path.write_text(FRAME.format(body=LEAVES))
+    command = f"{sys.executable} -P {path}"
+    status, report = bench(tmp_path, "--seconds", "6", "--faults", "slow-link", "--worker", command)
+    assert status == WRONG
+    assert {name for name, _ in report["broken"]} == {"RESTS"}
 
 
 @pytest.mark.slow

@@ -25,7 +25,9 @@ from memory_cache.testing.faults.store import Store
 from memory_cache.testing.faults.worker import Json
 from memory_cache.testing.history import Answer, Fault, History, Read
 
-_REST_SECONDS: Final = DEADLINE_SECONDS
+_REST_SECONDS: Final = DEADLINE_SECONDS / 2
+"""More than a call and its resends may take that nobody waits for."""
+
 _POLL_SECONDS: Final = 0.02
 
 _SCOPES: Final = ("a/u/", "a/v/", "b/u/", "//")
@@ -88,8 +90,7 @@ async def play(plan: Plan, folder: Path) -> Result:
         )
         nemesis = Nemesis(ground, plan.kinds, plan.pace, f"{plan.seed}/{plan.number}")
         await _play(plan, ground, nemesis)
-        for member in ground.members:
-            await _judge_rest(ground, member)
+        await asyncio.gather(*(_judge_rest(ground, member) for member in ground.members))
         history = ground.recorder.history
         named = {write.session for write in history.writes}
         named |= {read.session for read in history.reads}
