@@ -54,11 +54,8 @@ class Follower:
 
     def __init__(self, near: NearCache, reader: Reader, clock: Clock, config: CacheConfig) -> None:
         """Wait by the near cache's waiters, read by the reader."""
-        self._near = near
-        self._reader = reader
-        self._clock = clock
         self._config = config
-        self._flights = SingleFlight[Page](clock.now, config.staleness_seconds)
+        self._shared = _Shared(near, reader, clock, config)
 
     def events(
         self,
@@ -70,16 +67,7 @@ class Follower:
         if self._config.near_cache_bytes < 2 * ENTRY_COST:
             raise NearCacheOffError("following needs the near cache, which is off")
         place = None if after is None else _place(after)
-        following = _Following(
-            self._near,
-            self._reader,
-            self._flights,
-            self._clock,
-            self._config,
-            key,
-            patience_seconds,
-        )
-        return following.events(place)
+        return _Following(self._shared, key, patience_seconds).events(place)
 
 
 class Followable:
@@ -143,24 +131,36 @@ class Followable:
         return self._follower.events(self.key, after, patience_seconds)
 
 
+class _Shared:
+    """What all followers of a cache use, and what those at one place need do only once."""
+
+    def __init__(self, near: NearCache, reader: Reader, clock: Clock, config: CacheConfig) -> None:
+        self.near = near
+        self.reader = reader
+        self.clock = clock
+        self.sweep_seconds = config.sweep_seconds
+        self.flights = SingleFlight[Page](clock.now, config.staleness_seconds)
+        self._last: tuple[Place, Page, list[SessionEvent]] | None = None
+
+    def happened(self, place: Place, page: Page) -> list[SessionEvent]:
+        """Return what happened; followers of one session are woken one after the other."""
+        if self._last is not None:
+            last_place, last_page, found = self._last
+            if page is last_page and (place is last_place or place == last_place):
+                return found
+        found = happened(place, page)
+        self._last = (place, page, found)
+        return found
+
+
 class _Following:
     """One follower of one session."""
 
-    def __init__(  # noqa: PLR0917  # made in one place
-        self,
-        near: NearCache,
-        reader: Reader,
-        flights: SingleFlight[Page],
-        clock: Clock,
-        config: CacheConfig,
-        key: SessionKey,
-        patience_seconds: float | None,
-    ) -> None:
-        self._near = near
-        self._reader = reader
-        self._flights = flights
-        self._clock = clock
-        self._sweep_seconds = config.sweep_seconds
+    def __init__(self, shared: _Shared, key: SessionKey, patience_seconds: float | None) -> None:
+        self._shared = shared
+        self._near = shared.near
+        self._reader = shared.reader
+        self._clock = shared.clock
         self._key = key
         self._patience_seconds = patience_seconds
         # Rounds, one after the other, that found nothing and were not sure to be told of more.
@@ -178,7 +178,7 @@ class _Following:
                 page = self._held(place) or await self._patiently(partial(self._read, place))
                 if watch.closed:
                     raise CacheClosedError("the cache was closed")
-                found, header = happened(place, page), page.header
+                found, header = self._shared.happened(place, page), page.header
                 # Who reads slowly holds what is told at a time, not all that was read with it.
                 del page
                 for event in found:
@@ -204,7 +204,7 @@ class _Following:
         if start is None or page.start <= start:
             return page
         block = block_of(start)
-        page, joined = await self._flights.do(self._key, block, partial(self._block, block))
+        page, joined = await self._shared.flights.do(self._key, block, partial(self._block, block))
         if joined and place.goes_on_at(page.header) is None:
             # It was asked for before what the place was told of.
             return await self._block(block)
@@ -261,7 +261,7 @@ class _Following:
             seconds = max(_LEAST_WAIT, self._left_seconds())
         elif opened and header is None:
             self._unsure = 0
-            seconds = self._sweep_seconds
+            seconds = self._shared.sweep_seconds
         else:
             seconds = _PAUSES[min(self._unsure, len(_PAUSES) - 1)]
             self._unsure += 1
@@ -270,7 +270,7 @@ class _Following:
                 return
             # It was let go to make room. The channel is open, so a change will be heard.
             watch.look()
-            seconds = min(seconds, self._sweep_seconds)
+            seconds = min(seconds, self._shared.sweep_seconds)
 
     def _all_heard(self, header: Header | None) -> bool:
         """

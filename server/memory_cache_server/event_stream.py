@@ -53,6 +53,23 @@ def rendered(event: SessionEvent) -> bytes:
     )
 
 
+class _Renderer:
+    """Renders events; followers of one session, woken one after the other, share the last one."""
+
+    def __init__(self) -> None:
+        self._event: SessionEvent | None = None
+        self._text = b""
+
+    def __call__(self, event: SessionEvent) -> bytes:
+        if event is not self._event:
+            self._text = rendered(event)
+            self._event = event
+        return self._text
+
+
+_render: Final = _Renderer()
+
+
 class EventStream(Response):
     """
     Sends events until the client goes, the worker finishes, or the client is too slow.
@@ -101,7 +118,7 @@ class EventStream(Response):
         await self._write(send, _BEGIN)
         text = b""
         async for event in self._events:
-            text += rendered(event)
+            text += _render(event)
             if not event.more or len(text) >= _MOST_AT_ONCE:
                 await self._write(send, text)
                 text = b""

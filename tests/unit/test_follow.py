@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from memory_cache import (
 )
 from memory_cache._clock import SystemClock
 from memory_cache._events import MOST_BYTES, MOST_EVENTS, Place, happened
+from memory_cache._follow import Follower
 from memory_cache._types import Header
 from memory_cache._waiters import Waiters
 from memory_cache.testing import InMemoryServer, InMemoryWorker
@@ -106,6 +108,18 @@ def test_so_many_bytes_at_a_time(sizes: list[int]) -> None:
         place = found[-1].place
         seen += told
     assert seen == sizes
+
+
+@given(st.data())
+def test_shared_by_those_at_one_place(data: st.DataObject) -> None:
+    """Whoever asks after whom, each is told what there is after its own place in its own page."""
+    nobody: Any = None  # it neither waits nor reads
+    shared = Follower(nobody, nobody, SystemClock(), CacheConfig())._shared
+    pages = [page_of(header(num, next_=2 * num)) for num in (2, 3, 3)]
+    places = [Place(None), *(Place(header(1).version, 0, seq) for seq in (0, 1, 1, 4))]
+    for _ in range(20):
+        place, page = data.draw(st.sampled_from(places)), data.draw(st.sampled_from(pages))
+        assert shared.happened(place, page) == happened(place, page)
 
 
 def kinds(place: Place, page: Page) -> list[str]:
