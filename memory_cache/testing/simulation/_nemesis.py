@@ -27,7 +27,7 @@ class Nemesis:
         self._keys = keys
         self._random = random
         self._ends: dict[asyncio.TimerHandle, Callable[[], None]] = {}
-        self._dying: dict[asyncio.Task[None], None] = {}
+        self._dying: dict[asyncio.Task[None], Process] = {}
 
     # Those that have broken more than others stand here more than once.
     kinds: Final = (
@@ -99,10 +99,11 @@ class Nemesis:
 
     def _kill(self, process: Process, seconds: float, _amount: int) -> None:
         """Let it end, one time in two in order: it closes its cache amid the calls of clients."""
-        if process.alive:
+        # One that stands still closes only when it goes on; until then it must not be ended again.
+        if process.alive and process not in self._dying.values():
             in_order = chance(self._random, 0.5)
             task = self._engine.loop.create_task(self._die(process, seconds, in_order=in_order))
-            self._dying[task] = None
+            self._dying[task] = process
             task.add_done_callback(self._dying.pop)
 
     async def _die(self, process: Process, seconds: float, *, in_order: bool) -> None:
