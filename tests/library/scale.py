@@ -1,17 +1,15 @@
 """A wire to a store on which everything is weighed, and may be held up or cut."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self
 
 import hiredis
 
-from library.relay import CHUNK
+from library.wire import CHUNK, Wire
 
 
-class Scale:
+class Scale(Wire):
     """
     Weighs what goes between a cache and a store on a unix socket, inside its `async with`.
 
@@ -20,37 +18,15 @@ class Scale:
     """
 
     def __init__(self, target: Path) -> None:
+        super().__init__(target)
         self.heaviest = 0
         self.heaviest_answer = 0
         self.least = 65536
         self.slices = 0
         self.cut = False
         self.on_slice: Callable[[int], Awaitable[object]] | None = None
-        self._target = target
-        self._folder = tempfile.TemporaryDirectory(prefix="mc-")
-        self._path = Path(self._folder.name) / "s"
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._folder.cleanup()
-
-    @property
-    def url(self) -> str:
-        """The address of the store, as seen through this."""
-        return f"unix://{self._path}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         theirs, store = await asyncio.open_unix_connection(self._target)
         ways = [
             asyncio.create_task(self._there(reader, store)),
@@ -61,9 +37,7 @@ class Scale:
         finally:
             for way in ways:
                 way.cancel()
-            writer.close()
             store.close()
-            self._tasks.discard(task)
 
     async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async for command in _items(reader):
