@@ -107,9 +107,15 @@ class Putter:
         Plan the append that it is by what is known already; None: the store must be asked.
 
         Whether that is still so the condition finds out.
+
+        Raises:
+            VersionMismatchError: another version is asked for than the one that is known.
         """
         if known is not None:
             header, views = known.header, list[bytes]()
+            if wish.condition is not None and wish.condition.version != header.version:
+                # Both cannot be so, and what is sent is not all that there would be.
+                raise VersionMismatchError(str(header.version))
             if known.held != header.next - header.first:
                 return None
         else:

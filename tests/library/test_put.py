@@ -15,6 +15,7 @@ from memory_cache import (
     Page,
     Session,
     SessionCache,
+    VersionMismatchError,
     open_cache,
 )
 from support.valkey import ValkeyServer
@@ -337,3 +338,18 @@ async def test_put_that_grew_by_what_memory_holds(valkey: ValkeyServer, valkey_u
 def contents(page: Page) -> list[str]:
     """What the messages of a page say."""
     return [view["content"] for view in orjson.loads(page.view_json)]
+
+
+async def test_put_that_names_two_versions(chat: Session) -> None:
+    """What is known of one version is not put on another: nothing changes."""
+    first, _ = await chat.put([ContractMessage("user", "a")], {})
+    old = await chat.put_record()
+    await chat.append(said(1))
+    new = await chat.put_record()
+    assert old is not None
+    assert new is not None
+    for known, version in ((new[0], first.version), (old[0], new[0].header.version)):
+        with pytest.raises(VersionMismatchError):
+            await chat.put([], {"a": 1}, known=known, if_version=version)
+    page = await chat.transcript()
+    assert (page.version, page.next) == (new[0].header.version, 2)
