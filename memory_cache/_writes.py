@@ -195,6 +195,9 @@ class Writer:
             key, wish, fingerprint("delete"), lambda terms: self.store.delete(key, terms)
         )
         self.presence.deleted(key)
+        if outcome.header is None:
+            # Perhaps it was evicted, and is still held here; that is told, too, but not waited for.
+            self._near.doubt(key, "gone")
         return _change(outcome)
 
     @property
@@ -237,7 +240,9 @@ class Writer:
             outcome = await self._resending(terms, send)
             if outcome.missing:
                 await self.presence.enter(key, wish.ttl_ms)
-                outcome = await self._resending(replace(terms, create=True), send)
+                # Of another attempt: a failover may have taken the one that bore the first tag.
+                terms = replace(terms, tag=_random(), create=True)
+                outcome = await self._resending(terms, send)
         except StoreError as error:
             if error.applied == "unknown":
                 self._near.doubt(key, "unknown")

@@ -143,11 +143,10 @@ async def other_changes_are_announced(place: Place) -> None:
 
 
 async def what_changes_nothing_is_not_heard(place: Place) -> None:
-    """A replay, a refusal, and a delete of nothing are not told."""
+    """A replay and a refusal are not told."""
     async with place.open(_CONFIG) as ports, listening(ports.bus) as ear:
         key, store, attempt = fresh_key(), ports.store, terms()
         await hear(ports.bus, ear, key)
-        await store.delete(key, terms())
         await store.append(key, messages(0, 1), None, terms(create=False))
         await store.append(key, messages(0, 1), None, attempt)
         await store.append(key, messages(0, 1), None, again(attempt))
@@ -155,6 +154,20 @@ async def what_changes_nothing_is_not_heard(place: Place) -> None:
         await refused(store.append(key, messages(0, 1), None, absent), VersionMismatchError)
         await fenced(ports.bus, ear)
         assert len(ear.deltas(key)) == 1
+
+
+async def delete_of_nothing_is_heard(place: Place) -> None:
+    """A delete is told even if there was nothing, once: an eviction is not, and may have been."""
+    async with place.open(_CONFIG) as ports, listening(ports.bus) as ear:
+        key, store, attempt = fresh_key(), ports.store, terms()
+        await hear(ports.bus, ear, key)
+        await store.delete(key, attempt)
+        await store.append(key, messages(0, 1), None, terms())
+        await store.delete(key, again(attempt))
+        await fenced(ports.bus, ear)
+        gone, made = ear.deltas(key)
+        assert (gone.kind, gone.previous_tag, gone.carries) == ("D", "-", False)
+        assert made.header.inc != gone.header.inc
 
 
 async def deadline_is_heard(place: Place) -> None:
@@ -293,6 +306,7 @@ BUS_CHECKS: tuple[Check, ...] = (
     appends_are_heard_whole,
     other_changes_are_announced,
     what_changes_nothing_is_not_heard,
+    delete_of_nothing_is_heard,
     deadline_is_heard,
     open_is_the_last_confirmation,
     closed_channels_are_silent,

@@ -175,10 +175,10 @@ class InMemoryServer:
         before = self.record(key)
         if (done := self._checked(key, before, terms)) is not None:
             return done
+        header = self._advanced(before, terms, None)._replace(ttl_ms=0)
+        self._publish(key, "D", before, Record(header, b"{}", {}, FOREVER))
         if before is None:
             return self._finished(key, terms, before, Outcome(None))
-        header = self._advanced(before, terms, None)._replace(ttl_ms=0)
-        self._publish(key, "D", before, before._replace(header=header, deadline=FOREVER))
         self._set(key, None)
         return self._finished(key, terms, before, Outcome(header, header.first, header.next))
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from library.helpers import check, heat, said, several
+from library.helpers import check, heat, record_of, said, several
 from memory_cache import (
     ABSENT,
+    NEWEST,
     Change,
     InvalidInputError,
     OperationReusedError,
@@ -16,6 +17,7 @@ from memory_cache import (
     Version,
     VersionMismatchError,
 )
+from support.valkey import ValkeyServer
 
 Changing = Callable[[Session, Version | str | None], Awaitable[object]]
 
@@ -134,6 +136,21 @@ async def test_delete(chat: Session) -> None:
     assert again.version is not None
     assert again.version.inc != change.version.inc
     assert (await check(chat, [said(7)])).fields == {}
+
+
+async def test_delete_of_what_was_lost(
+    chat: Session, other_cache: SessionCache, valkey: ValkeyServer
+) -> None:
+    """Where the store had lost the session, a delete makes everybody forget it, too."""
+    other = other_cache.session("chat", namespace="acme", user_id="u7")
+    await chat.append(several(0, 3))
+    await heat(chat, other)
+    with valkey.admin as store:
+        store.delete(record_of(valkey, "chat"))
+    assert other.peek(1) is not None
+    assert not (await chat.delete()).existed
+    assert chat.peek(1) is None
+    assert not (await other.recent(1, consistency=NEWEST)).exists
 
 
 async def _append(chat: Session, version: Version | str | None) -> Change:

@@ -1,8 +1,8 @@
 -- Deletes the session. That there was none is recorded too: a late retry of this operation
--- must not delete a session that was made since.
+-- must not delete a session that was made since. And it is told: whoever still holds one that was
+-- evicted, or deleted by hand, must not answer with it once it has been deleted for certain.
 
--- What cannot be read can be deleted, if nothing is expected of it. Its rings elsewhere learn of
--- it by the sweep: there is no version to announce.
+-- What cannot be read can be deleted, if nothing is expected of it; then it is as if none was.
 local kind = redis.call('TYPE', key).ok
 local damaged = kind ~= 'none' and (kind ~= 'hash' or not parse(redis.call('HGET', key, 'h') or ''))
 if damaged and ARGV[6] == '' and not late() then
@@ -13,13 +13,14 @@ local reply, h = check()
 if reply then
   return reply
 end
-if not h then
-  return finish('', 0, 0)
-end
+local existed = h ~= nil
 h = advance(h)
 h.ttl = 0
 local line = format(h)
 beyond = false -- it goes with the rest
 publish('D', -1, line, {}, {})
+if not existed then
+  return finish('', 0, 0)
+end
 redis.call('UNLINK', key)
 return finish(line, h.first, h.next)
