@@ -42,6 +42,17 @@ def blame(scene: Scene, page: Read, expected: Expected) -> None:
     scene.report(AnomalyKind.GAP, page, "does not begin or end where its version does")
 
 
+def check_refused(scene: Scene, final: Read) -> None:
+    """Report what is there in the end although it was refused; it may be seen before a fault."""
+    for seq, sighting in enumerate(final.sightings, final.start):
+        ops = scene.by_name.get(sighting.name, ())
+        if any(op.refused and op.applied is not Applied.NO for op in ops) and all(
+            op.refused for op in ops
+        ):
+            what = f"{sighting.name!r} at {seq}"
+            scene.report(AnomalyKind.AFTER_REFUSAL, final, "shows", what)
+
+
 Found = Iterator[tuple[AnomalyKind, str]]
 
 

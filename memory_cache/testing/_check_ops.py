@@ -11,6 +11,8 @@ from memory_cache.testing._verdict import Anomaly, AnomalyKind, Loss, Staleness
 from memory_cache.testing.history import Applied, Fault, Read, Write, WriteKind
 
 _NAMES_SHOWN = 6
+_MILLISECOND = 0.001
+"""The store counts a time to live from the beginning of the millisecond it is in."""
 
 parse = lru_cache(maxsize=1 << 17)(Version.parse)
 
@@ -21,6 +23,7 @@ class Op:
     One change, however often it was sent.
 
     It was executed, if it was, between ``sent`` and ``done``: infinity if nobody knows.
+    ``refused``: it is not there in the end, whoever has seen it before.
     """
 
     write: Write
@@ -29,6 +32,7 @@ class Op:
     applied: Applied
     version: Version | None
     start: int | None
+    refused: bool = False
 
     @property
     def num(self) -> int:
@@ -110,6 +114,11 @@ def scene_of(session: str, writes: Iterable[Write], may_lose: Sequence[Fault]) -
         scene.ops += _joined(scene, sends)
     scene.ops += [_expiry(op) for op in scene.ops if op.write.ttl_seconds is not None]
     for op in scene.ops:
+        op.refused = op.applied is Applied.NO
+        if op.refused and scene.excuse(op.sent, inf if op.write.done is None else op.write.done):
+            # A first attempt may have been executed, and seen: lost with its record, and its reply
+            # too, it does not keep the second from being refused.
+            op.applied = Applied.UNKNOWN
         if op.write.kind is WriteKind.PUT and scene.may_repeat(op):
             scene.movable_puts.append(op)
             if not op.placed:
@@ -146,7 +155,7 @@ def _apart(sends: list[Write], told: list[list[Write]]) -> list[Op]:
 
 def _expiry(op: Op) -> Op:
     """Return the DELETE, known to nobody, that a time to live may come to."""
-    sent = op.sent + (op.write.ttl_seconds or 0.0)
+    sent = op.sent + (op.write.ttl_seconds or 0.0) - _MILLISECOND
     write = Write(WriteKind.DELETE, op.write.session, "", "store", sent, None, Applied.UNKNOWN)
     return Op(write, sent, inf, Applied.UNKNOWN, None, None)
 

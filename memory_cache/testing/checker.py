@@ -12,6 +12,7 @@ answer that nothing else explains, once.
 from collections import defaultdict
 from math import inf
 
+from memory_cache.testing._check_blame import check_refused
 from memory_cache.testing._check_lines import lines_of
 from memory_cache.testing._check_ops import Scene, scene_of
 from memory_cache.testing._check_pages import Sweep
@@ -59,6 +60,9 @@ def _check_session(
 ) -> Scene:
     scene = scene_of(session, writes, may_lose)
     lines = lines_of(scene, reads)
+    for read in reads:
+        if read.sent == inf:
+            check_refused(scene, read)
     for line in lines:
         for branch in line.branches:
             Sweep(scene, branch.ops, whole=branch.whole).judge(branch.pages)

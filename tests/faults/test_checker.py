@@ -186,6 +186,9 @@ LEGAL = {
         [page(1, f"{A}.1.u", "m"), page(7, f"{B}.1.t", "m")],
         [failover(2)],
     ),
+    "what is refused may have been there before a failover": History(
+        [write(PUT, "m", at=(0, 6), applied=Applied.NO)], [page(1, f"{A}.1.u", "m")], [failover(2)]
+    ),
 }
 
 
@@ -224,3 +227,11 @@ def test_only_with_a_fault(name: str) -> None:
     history = replace(LEGAL[name], faults=[])
     found = check_history(history, BOUND).anomalies != ()
     assert found == (name != "a DELETE that found nothing and is told again deletes nothing")
+
+
+def test_refused_for_good() -> None:
+    """What is there in the end was not refused, whatever struck."""
+    final = Final("s", f"{B}.1.t", 0, (Sighting("m", "s"),))
+    refused = write(PUT, "m", at=(0, 6), applied=Applied.NO)
+    found = check_history(History([refused], [], [failover(2)], [final]), BOUND).anomalies
+    assert {anomaly.kind for anomaly in found} == {AnomalyKind.AFTER_REFUSAL}

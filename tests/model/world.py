@@ -119,6 +119,7 @@ class World:
             if change is not None and version is not None and version == change.version:
                 self._written[worker, key] = max(self._written[worker, key], index)
                 self.versions.append(version)
+                return  # it may be met again, where a failover took back what came after it
 
     async def _read(self, worker: int, session: Session, kind: str, count: int) -> None:
         key, since = session.key, self.clock.wall() - T_MICROSECONDS

@@ -160,7 +160,7 @@ class Client:
         if not process.alive:
             return
         self.sent.append(sent)
-        since, began = engine.oracle.newest(key), engine.clock.now()
+        began = engine.clock.now()
         engine.trace(self.name, sent.kind.value, name_of(key), "on", process.name, *sent.names)
         applied, change = Applied.UNKNOWN, None
         given_up = True
@@ -180,7 +180,7 @@ class Client:
             self._note(process, sent, began=began, done=done, applied=applied, change=change)
         if change is not None:
             engine.trace(self.name, "is told", str(change.version), change.replayed)
-            engine.oracle.acknowledged(process.life, key, change.version, since)
+            engine.oracle.acknowledged(process.life, key, change.version)
             if change.version is not None:
                 self.versions[key] = change.version
 

@@ -41,15 +41,12 @@ class Oracle:
             self._server.evict(key)
             self._untold[key].add(len(self._server.history(key)) - 1)
 
-    def acknowledged(
-        self, worker: str, key: SessionKey, version: Version | None, since: int
-    ) -> None:
-        """Note that a worker was told of a change it made, after state ``since``."""
-        moments = self._server.history(key)
-        for index in range(since, len(moments)):
-            record = moments[index].record
-            if record is not None and record.header.version == version:
+    def acknowledged(self, worker: str, key: SessionKey, version: Version | None) -> None:
+        """Note that a worker was told of a change, which may be an old one if it asked again."""
+        for index, moment in enumerate(self._server.history(key)):
+            if moment.record is not None and moment.record.header.version == version:
                 self._written[worker, key] = max(self._written[worker, key], index)
+                return  # it may be met again, where a failover took back what came after it
 
     def fault(self, page: Page, *, since: int = 0, at: float = 0.0) -> str | None:
         """
