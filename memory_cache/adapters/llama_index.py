@@ -9,9 +9,8 @@ A key is one session, and holds all its messages in order; which of them are arc
 beside them as ranges of seqs, so to archive the oldest moves no message.
 """
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Self
+from collections.abc import Callable
+from typing import Final, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import PrivateAttr
@@ -21,22 +20,27 @@ from memory_cache import (
     ABSENT,
     NEWEST,
     CacheConfig,
-    Page,
     Session,
     SessionCache,
     StoreError,
     VersionMismatchError,
 )
+from memory_cache.adapters._llama_index_entries import (
+    FIELD,
+    Entry,
+    dumped,
+    entries_of,
+    has,
+    joined,
+    parsed,
+    ranges_of,
+    read,
+)
 from memory_cache.adapters._source import CacheSource, every_session
 
 _TRIES: Final = 64
-_FIRST_READ: Final = 64
-_FIELD: Final = "archived"
 
-_Entry = tuple[dict[str, Any], bool]
-"""A message, and whether it is archived."""
-
-_Edit = Callable[[list[_Entry]], list[_Entry]]
+_Edit = Callable[[list[Entry]], list[Entry]]
 
 
 class MemoryCacheChatStore(AsyncDBChatStore):
@@ -87,17 +91,17 @@ class MemoryCacheChatStore(AsyncDBChatStore):
         offset: int | None = None,
     ) -> list[ChatMessage]:
         """Return messages, oldest first: ``limit`` of them after the first ``offset``."""
-        page = await _read(await self._chat(key), status)
-        chosen = [each for each, archived in _entries(page) if _has(status, archived=archived)]
+        page = await read(await self._chat(key), status)
+        chosen = [each for each, archived in entries_of(page) if has(status, archived=archived)]
         start = max(offset or 0, 0)
-        return _parsed(chosen[start : None if limit is None or limit < 0 else start + limit])
+        return parsed(chosen[start : None if limit is None or limit < 0 else start + limit])
 
     async def count_messages(
         self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE
     ) -> int:
         """Return how many messages there are."""
         page = await (await self._chat(key)).recent(0, consistency=NEWEST)
-        archived = sum(end - start for start, end in _ranges(page))
+        archived = sum(end - start for start, end in ranges_of(page))
         every = page.next - page.first
         counts = {None: every, MessageStatus.ARCHIVED: archived}
         return counts.get(status, every - archived)
@@ -112,7 +116,7 @@ class MemoryCacheChatStore(AsyncDBChatStore):
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Add messages at the end, all or none."""
-        added = [(each, status is MessageStatus.ARCHIVED) for each in _dumped(messages)]
+        added = [(each, status is MessageStatus.ARCHIVED) for each in dumped(messages)]
         if status is not MessageStatus.ACTIVE:
             await self._edit(key, lambda entries: entries + added)
         elif added:
@@ -123,7 +127,7 @@ class MemoryCacheChatStore(AsyncDBChatStore):
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Put these messages in place of all there are, of either status."""
-        put = [(each, status is MessageStatus.ARCHIVED) for each in _dumped(messages)]
+        put = [(each, status is MessageStatus.ARCHIVED) for each in dumped(messages)]
         await self._edit(key, lambda _: put)
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
@@ -135,7 +139,7 @@ class MemoryCacheChatStore(AsyncDBChatStore):
 
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
         """Delete all messages of a status, or of both."""
-        await self._take(key, lambda entries: [e for e in entries if _has(status, archived=e[1])])
+        await self._take(key, lambda entries: [e for e in entries if has(status, archived=e[1])])
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Delete the oldest ``n`` active messages, and return them."""
@@ -145,17 +149,17 @@ class MemoryCacheChatStore(AsyncDBChatStore):
         """Archive the oldest ``n`` active messages, and return them."""
         chat = await self._chat(key)
         for _ in range(_TRIES):
-            page = await _read(chat, MessageStatus.ACTIVE)
-            numbered = enumerate(_entries(page), page.start)
+            page = await read(chat, MessageStatus.ACTIVE)
+            numbered = enumerate(entries_of(page), page.start)
             taken = [(seq, each) for seq, (each, archived) in numbered if not archived][: max(n, 0)]
             if not taken:
                 return []
-            ranges = _joined([*_ranges(page), *((seq, seq + 1) for seq, _ in taken)])
+            ranges = joined([*ranges_of(page), *((seq, seq + 1) for seq, _ in taken)])
             try:
-                await chat.set_fields({_FIELD: ranges}, if_version=page.version)
+                await chat.set_fields({FIELD: ranges}, if_version=page.version)
             except VersionMismatchError:
                 continue
-            return _parsed([each for _, each in taken])
+            return parsed([each for _, each in taken])
         raise StoreError("the session changes too fast to be edited")
 
     async def get_keys(self) -> list[str]:
@@ -173,31 +177,31 @@ class MemoryCacheChatStore(AsyncDBChatStore):
 
     async def _take(self, key: str, choose: _Edit) -> list[ChatMessage]:
         """Delete the entries that are chosen, and return their messages."""
-        gone: list[_Entry] = []
+        gone: list[Entry] = []
 
-        def without(entries: list[_Entry]) -> list[_Entry]:
+        def without(entries: list[Entry]) -> list[Entry]:
             gone[:] = choose(entries)
             doomed = {id(entry) for entry in gone}
             return [entry for entry in entries if id(entry) not in doomed]
 
         await self._edit(key, without)
-        return _parsed([each for each, _ in gone])
+        return parsed([each for each, _ in gone])
 
     async def _edit(self, key: str, edit: _Edit) -> None:
         """Read all, and write what ``edit`` makes of it: if nobody else was faster."""
         chat = await self._chat(key)
         for _ in range(_TRIES):
             page = await chat.transcript()
-            before = _entries(page)
+            before = entries_of(page)
             after = edit(before)
             if after == before:
                 return
             try:
                 if after:
-                    ranges = _joined((at, at + 1) for at, (_, yes) in enumerate(after) if yes)
+                    ranges = joined((at, at + 1) for at, (_, yes) in enumerate(after) if yes)
                     await chat.replace(
                         [each for each, _ in after],
-                        {**page.fields, _FIELD: ranges},
+                        {**page.fields, FIELD: ranges},
                         if_version=page.version or ABSENT,
                         ttl_seconds=None if before else self._ttl_seconds,
                     )
@@ -207,50 +211,3 @@ class MemoryCacheChatStore(AsyncDBChatStore):
                 continue
             return
         raise StoreError("the session changes too fast to be edited")
-
-
-async def _read(chat: Session, status: MessageStatus | None) -> Page:
-    """Return all messages, or if active ones are asked for, at least all of those."""
-    if status is not MessageStatus.ACTIVE:
-        return await chat.transcript()
-    ask = _FIRST_READ
-    while True:
-        page = await chat.recent(ask, consistency=NEWEST)
-        ranges = _ranges(page)
-        begin = ranges[0][1] if ranges and ranges[0][0] == page.first else page.first
-        if page.start <= begin:
-            return page
-        ask = page.next - begin
-
-
-def _ranges(page: Page) -> list[tuple[int, int]]:
-    """Return the seqs that are archived."""
-    return [(start, end) for start, end in page.fields.get(_FIELD, [])]
-
-
-def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ranges in order, those that touch as one."""
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if joined and joined[-1][1] == start:
-            joined[-1] = joined[-1][0], end
-        else:
-            joined.append((start, end))
-    return joined
-
-
-def _entries(page: Page) -> list[_Entry]:
-    archived = set(itertools.chain.from_iterable(itertools.starmap(range, _ranges(page))))
-    return [(each, seq in archived) for seq, each in enumerate(page.messages, page.start)]
-
-
-def _has(status: MessageStatus | None, *, archived: bool) -> bool:
-    return status is None or archived is (status is MessageStatus.ARCHIVED)
-
-
-def _dumped(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    return [message.model_dump(mode="json") for message in messages]
-
-
-def _parsed(messages: Sequence[dict[str, Any]]) -> list[ChatMessage]:
-    return [ChatMessage.model_validate(message) for message in messages]
