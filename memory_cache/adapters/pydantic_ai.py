@@ -14,18 +14,15 @@ a fork begins with the entries it shares, under the same ids, so either may be d
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import orjson
 from cachetools import LRUCache
-from pydantic import TypeAdapter
 from pydantic_ai.conversation_store import (
     ConversationConflict,
     ConversationEntry,
     ConversationRecord,
     ConversationStore,
 )
-from pydantic_ai.messages import ModelMessagesTypeAdapter
 
 from memory_cache import (
     ABSENT,
@@ -37,15 +34,18 @@ from memory_cache import (
     SessionKey,
     VersionMismatchError,
 )
+from memory_cache.adapters._pydantic_ai_log import (
+    Line,
+    entries_of,
+    history,
+    line_of,
+    record_line,
+    record_of,
+)
 from memory_cache.adapters._source import CacheSource, every_session
 
-_RECORD: Final = TypeAdapter(ConversationRecord)
 _PLACES: Final = 4096
-_FIRST_READ: Final = 64
 _AT_ONCE: Final = 128
-
-_Line = dict[str, Any]
-"""An entry as it is stored; or ``{"record": …}``."""
 
 
 class MemoryCacheConversationStore(ConversationStore):
@@ -121,13 +121,13 @@ class MemoryCacheConversationStore(ConversationStore):
             raise ConversationConflict(record.conversation_id)
         added = record.head_id in {entry.id for entry in new_entries}
         base = new_entries[0].parent_id if added else record.head_id
-        shared: list[_Line] = []
+        shared: list[Line] = []
         if base is not None and (stored is None or base != stored.head_id):
             shared = await self._shared(log, base, record)
-        lines = [*shared, *map(_line, new_entries)]
+        lines = [*shared, *map(line_of, new_entries)]
         try:
             await log.append(
-                [*lines, {"record": orjson.loads(_RECORD.dump_json(record))}],
+                [*lines, record_line(record)],
                 if_version=page.version or ABSENT,
                 ttl_seconds=self._ttl_seconds,
             )
@@ -165,7 +165,7 @@ class MemoryCacheConversationStore(ConversationStore):
         lines = await self._search(head_id, limit)
         if lines is None:
             raise KeyError(head_id)
-        return _parsed(lines)
+        return entries_of(lines)
 
     async def _log(self, conversation_id: str) -> Session:
         return (await self._source.get()).session(conversation_id, namespace=self._namespace)
@@ -173,9 +173,9 @@ class MemoryCacheConversationStore(ConversationStore):
     async def _keys(self) -> list[SessionKey]:
         return await every_session(await self._source.get(), self._namespace, "")
 
-    async def _shared(self, log: Session, base: str, record: ConversationRecord) -> list[_Line]:
+    async def _shared(self, log: Session, base: str, record: ConversationRecord) -> list[Line]:
         """Return the entries up to ``base`` if this log does not have them yet."""
-        if await _history(log, base, 1) is not None:
+        if await history(log, base, 1) is not None:
             return []
         if record.forked_from is not None:
             self._places.setdefault(base, record.forked_from)
@@ -184,66 +184,28 @@ class MemoryCacheConversationStore(ConversationStore):
             raise ConversationConflict(record.conversation_id)
         return found
 
-    async def _search(self, entry_id: str, limit: int | None) -> list[_Line] | None:
+    async def _search(self, entry_id: str, limit: int | None) -> list[Line] | None:
         """Return a history from where its end was met last, else from wherever it is."""
         place = self._places.get(entry_id)
         if place is not None:
-            found = await _history(await self._log(place), entry_id, limit)
+            found = await history(await self._log(place), entry_id, limit)
             if found is not None:
                 return found
         for key in await self._keys():
-            found = await _history(await self._log(key.session_id), entry_id, limit)
+            found = await history(await self._log(key.session_id), entry_id, limit)
             if found is not None:
                 self._places[entry_id] = key.session_id
                 return found
         return None
 
     def _noted(self, page: Page) -> ConversationRecord | None:
-        """Return the record at the end of a log."""
-        if not page.bodies:
-            return None
-        record = _RECORD.validate_json(orjson.dumps(page.messages[-1]["record"]))
-        self._note(record)
+        """Return the record at the end of a log, and note where its entries are."""
+        record = record_of(page)
+        if record is not None:
+            self._note(record)
         return record
 
     def _note(self, record: ConversationRecord) -> None:
         for entry_id in [record.head_id, *record.branches]:
             if entry_id is not None:
                 self._places[entry_id] = record.conversation_id
-
-
-async def _history(log: Session, head_id: str, limit: int | None) -> list[_Line] | None:
-    """Return the last entries of a log up to one, read as far back as need be; None: not in it."""
-    ask = _FIRST_READ if limit is None else max(_FIRST_READ, 2 * limit)
-    while True:
-        page = await (log.recent(ask, consistency=NEWEST) if limit else log.transcript())
-        held = {line["id"]: line for line in page.messages if "record" not in line}
-        chain: list[_Line] = []
-        at: str | None = head_id
-        while at in held and len(chain) != limit:
-            chain.append(held[at])
-            at = held[at]["parent_id"]
-        if at is None or len(chain) == limit:
-            return chain[::-1]
-        if page.start == page.first:
-            return None
-        ask *= 4
-
-
-def _line(entry: ConversationEntry) -> _Line:
-    (message,) = ModelMessagesTypeAdapter.dump_python([entry.message], mode="json")
-    return {
-        "id": entry.id,
-        "parent_id": entry.parent_id,
-        "kind": entry.kind,
-        "message": message,
-    }
-
-
-def _parsed(lines: list[_Line]) -> list[ConversationEntry]:
-    # Of JSON, not of Python's values: only there is base64 read back as the bytes it stands for.
-    messages = ModelMessagesTypeAdapter.validate_json(orjson.dumps([x["message"] for x in lines]))
-    return [
-        ConversationEntry(**(line | {"message": message}))
-        for line, message in zip(lines, messages, strict=True)
-    ]

@@ -1,0 +1,71 @@
+"""
+A conversation of Pydantic AI as the lines of a log, and how a history is found in one.
+
+A line is an entry, or the record that holds until the next one.
+"""
+
+from typing import Any, Final
+
+import orjson
+from pydantic import TypeAdapter
+from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
+from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+from memory_cache import NEWEST, Page, Session
+
+_RECORD: Final = TypeAdapter(ConversationRecord)
+_FIRST_READ: Final = 64
+
+Line = dict[str, Any]
+"""An entry as it is stored; or ``{"record": …}``."""
+
+
+async def history(log: Session, head_id: str, limit: int | None) -> list[Line] | None:
+    """Return the last entries of a log up to one, read as far back as need be; None: not in it."""
+    ask = _FIRST_READ if limit is None else max(_FIRST_READ, 2 * limit)
+    while True:
+        page = await (log.recent(ask, consistency=NEWEST) if limit else log.transcript())
+        held = {line["id"]: line for line in page.messages if "record" not in line}
+        chain: list[Line] = []
+        at: str | None = head_id
+        while at in held and len(chain) != limit:
+            chain.append(held[at])
+            at = held[at]["parent_id"]
+        if at is None or len(chain) == limit:
+            return chain[::-1]
+        if page.start == page.first:
+            return None
+        ask *= 4
+
+
+def line_of(entry: ConversationEntry) -> Line:
+    """Return an entry as it is stored."""
+    (message,) = ModelMessagesTypeAdapter.dump_python([entry.message], mode="json")
+    return {
+        "id": entry.id,
+        "parent_id": entry.parent_id,
+        "kind": entry.kind,
+        "message": message,
+    }
+
+
+def entries_of(lines: list[Line]) -> list[ConversationEntry]:
+    """Return the entries that were stored."""
+    # Of JSON, not of Python's values: only there is base64 read back as the bytes it stands for.
+    messages = ModelMessagesTypeAdapter.validate_json(orjson.dumps([x["message"] for x in lines]))
+    return [
+        ConversationEntry(**(line | {"message": message}))
+        for line, message in zip(lines, messages, strict=True)
+    ]
+
+
+def record_line(record: ConversationRecord) -> Line:
+    """Return a record as it is stored."""
+    return {"record": orjson.loads(_RECORD.dump_json(record))}
+
+
+def record_of(page: Page) -> ConversationRecord | None:
+    """Return the record at the end of a log; None: there is no log."""
+    if not page.bodies:
+        return None
+    return _RECORD.validate_json(orjson.dumps(page.messages[-1]["record"]))
