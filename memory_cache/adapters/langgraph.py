@@ -22,20 +22,18 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
-    PendingWrite,
     get_checkpoint_id,
     get_checkpoint_metadata,
-    writes_sort_key,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 import memory_cache as mc
-from memory_cache.adapters._langgraph_log import Line, Log
-from memory_cache.adapters._langgraph_values import Stored, Values, known, packed, unpacked
+from memory_cache.adapters._langgraph_log import Log
+from memory_cache.adapters._langgraph_reader import PREFIX, Reader, config_of, place_of
+from memory_cache.adapters._langgraph_values import Stored, Values, known, packed
 from memory_cache.adapters._source import CacheSource, every_session
 
 _TRIES: Final = 64
-_PREFIX: Final = "ns:"
 
 
 class MemoryCacheSaver(BaseCheckpointSaver[int]):
@@ -84,7 +82,7 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
     ) -> RunnableConfig:
         """Add a checkpoint, whole or not at all; cancelled, some elements of a list may be left."""
         del new_versions  # a value is new if the checkpoint it comes from has another version
-        thread, name = _place(config)
+        thread, name = place_of(config)
         parent = get_checkpoint_id(config)
         log = await self._log(thread, name)
         seq = await log.find(parent) if parent else None
@@ -105,7 +103,7 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
             except mc.VersionMismatchError:
                 log = await self._log(thread, name)
             else:
-                return _config(thread, name, checkpoint["id"])
+                return config_of(thread, name, checkpoint["id"])
         raise mc.StoreError("the thread changes too fast")
 
     async def aput_writes(
@@ -123,16 +121,13 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         checkpoint_id = config["configurable"]["checkpoint_id"]
         about = {"writes": checkpoint_id, "task_id": task_id, "task_path": task_path}
         if items:
-            await (await self._session(*_place(config))).append({**about, "items": items})
+            await (await self._session(*place_of(config))).append({**about, "items": items})
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, the newest if none is named; None if there is none."""
-        thread, name = _place(config)
-        log = await self._log(thread, name)
-        found = await _target(log, config)
-        if found is None:
-            return None
-        return await self._tuple(log, found, await self._values(thread))
+        reader = await self._reader(*place_of(config))
+        found = await reader.target(config)
+        return None if found is None else await reader.checkpoint(found)
 
     async def alist(
         self,
@@ -147,15 +142,15 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         end = get_checkpoint_id(before) if before else None
         left = limit
         for thread, name in await self._logs(config):
-            log, values = await self._log(thread, name), await self._values(thread)
-            async for each in log.newest_first():
+            reader = await self._reader(thread, name)
+            async for each in reader.log.newest_first():
                 if left is not None and left <= 0:
                     return
                 if (only and each != only) or (end and each >= end):
                     continue
-                if filter and not await self._has(log, each, filter):
+                if filter and not await reader.has(each, filter):
                     continue
-                yield await self._tuple(log, each, values)
+                yield await reader.checkpoint(each)
                 left = None if left is None else left - 1
 
     async def adelete_thread(self, thread_id: str) -> None:
@@ -172,29 +167,12 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """Return what was written to channels since each had a value, from one way back."""
-        thread, name = _place(config)
-        log, values = await self._log(thread, name), await self._values(thread)
-        found: dict[str, DeltaChannelHistory] = {each: {"writes": []} for each in channels}
-        left = set(channels)
-        target = await _target(log, config) if left else None
-        while target is not None and left:
-            parent = (await log.line(await log.find(target) or 0))["parent"]
-            seq = await log.find(parent) if parent else None
-            if seq is None:
-                break
-            writes, stored = await self._writes(log, parent), (await log.line(seq))["values"]
-            for channel in sorted(left):
-                found[channel]["writes"][:0] = [each for each in writes if each[1] == channel]
-                if channel in stored:
-                    value = await values.load(self.serde, log, channel, stored[channel])
-                    found[channel]["seed"] = value
-                    left.discard(channel)
-            target = parent
-        return found
+        reader = await self._reader(*place_of(config))
+        return await reader.delta_history(config, channels)
 
     async def _session(self, thread: str, name: str) -> mc.Session:
         cache = await self._source.get()
-        return cache.session(_PREFIX + name, namespace=self._namespace, user_id=thread)
+        return cache.session(PREFIX + name, namespace=self._namespace, user_id=thread)
 
     async def _log(self, thread: str, name: str) -> Log:
         return await Log.read(await self._session(thread, name))
@@ -202,14 +180,17 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
     async def _values(self, thread: str) -> Values:
         return Values(await self._source.get(), self._lists, thread)
 
+    async def _reader(self, thread: str, name: str) -> Reader:
+        return Reader(self.serde, await self._log(thread, name), await self._values(thread))
+
     async def _logs(self, config: RunnableConfig | None) -> list[tuple[str, str]]:
         """Return the threads and namespaces that a listing is of."""
         configurable = config["configurable"] if config else {}
         if "checkpoint_ns" in configurable:
-            return [_place({"configurable": configurable})]
+            return [place_of({"configurable": configurable})]
         thread = str(configurable["thread_id"]) if config else None
         keys = await every_session(await self._source.get(), self._namespace, thread)
-        return [(key.user_id, key.session_id.removeprefix(_PREFIX)) for key in keys]
+        return [(key.user_id, key.session_id.removeprefix(PREFIX)) for key in keys]
 
     async def _kept(
         self, thread: str, checkpoint: Checkpoint, before: Mapping[str, Stored]
@@ -224,70 +205,3 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
             elif channel in values:
                 kept[channel] = await store.keep(self.serde, values[channel], version, old)
         return kept
-
-    async def _has(self, log: Log, checkpoint_id: str, wanted: dict[str, Any]) -> bool:
-        line = await log.line(await log.find(checkpoint_id) or 0)
-        metadata = unpacked(self.serde, line["metadata"])
-        return all(metadata.get(key) == value for key, value in wanted.items())
-
-    async def _tuple(self, log: Log, checkpoint_id: str, values: Values) -> CheckpointTuple:
-        key, line = log.session.key, await log.line(await log.find(checkpoint_id) or 0)
-        name = key.session_id.removeprefix(_PREFIX)
-        loaded = [
-            (channel, await values.load(self.serde, log, channel, stored))
-            for channel, stored in line["values"].items()
-        ]
-        parent = line["parent"]
-        checkpoint: Checkpoint = unpacked(self.serde, line["data"])
-        checkpoint["channel_values"] = dict(loaded)
-        return CheckpointTuple(
-            config=_config(key.user_id, name, checkpoint_id),
-            checkpoint=checkpoint,
-            metadata=unpacked(self.serde, line["metadata"]),
-            parent_config=_config(key.user_id, name, parent) if parent else None,
-            pending_writes=await self._writes(log, checkpoint_id),
-        )
-
-    async def _writes(self, log: Log, checkpoint_id: str) -> list[PendingWrite]:
-        """Return the writes of a checkpoint in the order in which they are applied."""
-        written: dict[tuple[str, str, int], tuple[str, Line]] = {}
-        places: dict[tuple[str, int], tuple[str, str, int]] = {}
-        for line in await log.writes(checkpoint_id):
-            for at, channel, part in line["items"]:
-                key = writes_sort_key(line["task_path"], line["task_id"], at)
-                earlier = places.get((line["task_id"], at))
-                if earlier is not None and at >= 0:
-                    continue  # the first stays; of errors, interrupts and the like the last does
-                if earlier is not None:
-                    del written[earlier]
-                places[line["task_id"], at] = key
-                written[key] = channel, part
-        return [
-            (task_id, channel, unpacked(self.serde, part))
-            for (_, task_id, _), (channel, part) in sorted(written.items())
-        ]
-
-
-async def _target(log: Log, config: RunnableConfig) -> str | None:
-    """Return the id of the checkpoint that is meant, if there is one."""
-    wanted = get_checkpoint_id(config)
-    if wanted:
-        return None if await log.find(wanted) is None else wanted
-    async for newest in log.newest_first():
-        return newest
-    return None
-
-
-def _place(config: RunnableConfig) -> tuple[str, str]:
-    configurable = config["configurable"]
-    return str(configurable["thread_id"]), configurable.get("checkpoint_ns", "")
-
-
-def _config(thread: str, name: str, checkpoint_id: str) -> RunnableConfig:
-    return {
-        "configurable": {
-            "thread_id": thread,
-            "checkpoint_ns": name,
-            "checkpoint_id": checkpoint_id,
-        }
-    }
