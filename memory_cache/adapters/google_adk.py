@@ -7,7 +7,6 @@ A session service of Google's Agent Development Kit.
 """
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, Final, Self
 from weakref import WeakValueDictionary
 
@@ -30,6 +29,7 @@ from memory_cache.adapters._adk_log import (
     own,
     seen_of,
 )
+from memory_cache.adapters._adk_shared import SharedState
 from memory_cache.adapters._source import CacheSource, every_session
 
 _ALL: Final = GetSessionConfig()
@@ -65,7 +65,7 @@ class MemoryCacheSessionService(BaseSessionService):
         self._source = CacheSource(cache, config)
         self._ttl_seconds = ttl_seconds
         self._refuse_stale = refuse_stale
-        self._state_namespace = state_namespace
+        self._shared = SharedState(self._source, state_namespace, ttl_seconds)
         self._locks = WeakValueDictionary[
             tuple[asyncio.AbstractEventLoop, mc.SessionKey], asyncio.Lock
         ]()
@@ -101,8 +101,8 @@ class MemoryCacheSessionService(BaseSessionService):
             )
         except mc.VersionMismatchError:
             raise AlreadyExistsError(f"Session with id {name} already exists.") from None
-        await self._share(app_name, user_id, given)
-        merged = own(given) | await self._shared(app_name, user_id)
+        await self._shared.change(app_name, user_id, given)
+        merged = own(given) | await self._shared.read(app_name, user_id)
         made = Session(app_name=app_name, user_id=user_id, id=name, state=merged)
         made.last_update_time = now
         return mark(made, change.version, change.next)
@@ -119,7 +119,7 @@ class MemoryCacheSessionService(BaseSessionService):
         chat = await self._chat(app_name, user_id, session_id.strip())
         loading = load(chat, app_name, user_id, config or _ALL)
         found: tuple[Session | None, dict[str, Any]] = await asyncio.gather(
-            loading, self._shared(app_name, user_id)
+            loading, self._shared.read(app_name, user_id)
         )
         session, shared = found
         if session is None:
@@ -145,10 +145,7 @@ class MemoryCacheSessionService(BaseSessionService):
 
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Return what the sessions of a user share, without the ``user:`` prefix."""
-        page = await (await self._holder(f"user:{app_name}", user_id)).recent(
-            0, consistency=mc.NEWEST
-        )
-        return {name: value for name, (value,) in page.fields.items()}
+        return await self._shared.of_user(app_name, user_id)
 
     async def append_event(self, session: Session, event: Event) -> Event:
         """
@@ -180,7 +177,7 @@ class MemoryCacheSessionService(BaseSessionService):
         await super().append_event(session, event)
         session.last_update_time = event.timestamp
         mark(session, change.version, change.end)
-        await self._share(session.app_name, session.user_id, delta)
+        await self._shared.change(session.app_name, session.user_id, delta)
         if crosses(change):
             await checkpoint(chat)
         return event
@@ -192,34 +189,7 @@ class MemoryCacheSessionService(BaseSessionService):
         )
 
     async def _chat(self, app_name: str, user_id: str, session_id: str) -> mc.Session:
-        if app_name == self._state_namespace:
+        if app_name == self._shared.namespace:
             raise mc.InvalidNameError("app_name", "is where the state is kept")
         cache = await self._source.get()
         return cache.session(session_id, namespace=app_name, user_id=user_id)
-
-    async def _holder(self, name: str, user_id: str) -> mc.Session:
-        cache = await self._source.get()
-        return cache.session(name, namespace=self._state_namespace, user_id=user_id)
-
-    async def _share(self, app_name: str, user_id: str, state: Mapping[str, Any]) -> None:
-        """Change the state of the app and of the user. In a list, for a field cannot be null."""
-        for prefix, name, user in (
-            (State.APP_PREFIX, f"app:{app_name}", ""),
-            (State.USER_PREFIX, f"user:{app_name}", user_id),
-        ):
-            given = {k.removeprefix(prefix): [v] for k, v in state.items() if k.startswith(prefix)}
-            if given:
-                holder = await self._holder(name, user)
-                await holder.set_fields(given, ttl_seconds=self._ttl_seconds or mc.UNCHANGED)
-
-    async def _shared(self, app_name: str, user_id: str) -> dict[str, Any]:
-        """Return the state of the app and of the user, under their prefixes."""
-        holder = await self._holder(f"app:{app_name}", "")
-        app, user = await asyncio.gather(
-            holder.recent(0, consistency=mc.NEWEST),
-            self.get_user_state(app_name=app_name, user_id=user_id),
-        )
-        return {
-            **{State.APP_PREFIX + name: value for name, (value,) in app.fields.items()},
-            **{State.USER_PREFIX + name: value for name, value in user.items()},
-        }
