@@ -24,6 +24,7 @@ CASES = [
     (("memory",), 3, 10),
     (("fanout",), 1, 4),
     (("propagation",), 1, 8),
+    (("followers",), 1, 18),
     (("http",), 1, 10),
     (("peers",), 1, 12),
     (("compare", ".", "."), 0, 3),
