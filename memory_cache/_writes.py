@@ -195,9 +195,6 @@ class Writer:
             key, wish, fingerprint("delete"), lambda terms: self.store.delete(key, terms)
         )
         self.presence.deleted(key)
-        if outcome.header is None:
-            # Perhaps it was evicted, and is still held here; that is told, too, but not waited for.
-            self._near.doubt(key, "gone")
         return _change(outcome)
 
     @property
@@ -237,12 +234,11 @@ class Writer:
             await self.presence.enter(key, wish.ttl_ms)
         terms = self._terms(wish, print_, note, create=not (creates and exists))
         try:
-            outcome = await self._resending(terms, send)
-            if outcome.missing:
-                await self.presence.enter(key, wish.ttl_ms)
-                # Of another attempt: a failover may have taken the one that bore the first tag.
-                terms = replace(terms, tag=_random(), create=True)
-                outcome = await self._resending(terms, send)
+            outcome = await self._resending(key, wish, terms, send)
+        except VersionMismatchError as error:
+            if error.current is None:
+                self._near.doubt(key, "gone")
+            raise
         except StoreError as error:
             if error.applied == "unknown":
                 self._near.doubt(key, "unknown")
@@ -253,6 +249,9 @@ class Writer:
             if creates:
                 await self.presence.changed(key, outcome.header)
             await self._passed(key, outcome)
+        elif not outcome.replayed:
+            # The store may have lost what is held here. A delete tells of it, which nobody awaits.
+            self._near.doubt(key, "gone")
         return outcome
 
     def _terms(self, wish: Wish, print_: str, note: bytes, *, create: bool) -> Terms:
@@ -273,17 +272,24 @@ class Writer:
             put_record=wish.put_record,
         )
 
-    async def _resending(self, terms: Terms, send: Send) -> Outcome:
+    async def _resending(self, key: SessionKey, wish: Wish, terms: Terms, send: Send) -> Outcome:
         """
         Send, and send again while the answer is lost and the operation record must exist.
 
-        Once any attempt may have been carried out, failing says so, whatever the last one said.
+        A session that has gone is entered and made. Once any attempt may have been carried out,
+        failing says so, whatever the last one said.
         """
         began = self._clock.now()
         doubtful = False
         while True:
             try:
-                return await send(terms)
+                outcome = await send(terms)
+                if terms.create or not outcome.missing:
+                    return outcome
+                await self.presence.enter(key, wish.ttl_ms)
+                # Of another attempt: a failover may have taken the one that bore the last tag.
+                terms = replace(terms, tag=_random(), create=True)
+                continue
             except StoreError as error:
                 doubtful = doubtful or error.applied == "unknown"
                 if not doubtful:

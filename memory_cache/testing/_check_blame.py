@@ -31,6 +31,8 @@ class Expected(NamedTuple):
 
 def blame(scene: Scene, page: Read, expected: Expected) -> None:
     """Report what is wrong: the first of these rules that finds something."""
+    if any(_shows(scene, page, op) for op in scene.undoes(page)):
+        return
     for rule in (_foreign, _misplaced, _missing_for_good, _short, _order, _partial, _fork):
         found = defaultdict[AnomalyKind, list[str]](list)
         for kind, what in rule(scene, page, expected):
@@ -42,15 +44,13 @@ def blame(scene: Scene, page: Read, expected: Expected) -> None:
     scene.report(AnomalyKind.GAP, page, "does not begin or end where its version does")
 
 
-def check_refused(scene: Scene, final: Read) -> None:
-    """Report what is there in the end although it was refused; it may be seen before a fault."""
-    for seq, sighting in enumerate(final.sightings, final.start):
-        ops = scene.by_name.get(sighting.name, ())
-        if any(op.refused and op.applied is not Applied.NO for op in ops) and all(
-            op.refused for op in ops
-        ):
-            what = f"{sighting.name!r} at {seq}"
-            scene.report(AnomalyKind.AFTER_REFUSAL, final, "shows", what)
+def _shows(scene: Scene, page: Read, undone: Op) -> bool:
+    """Whether an answer may be what a change made that was lost and then refused."""
+    shown = {sighting.name for sighting in page.sightings}
+    if undone.write.kind is not WriteKind.PUT:
+        return not shown.isdisjoint(undone.write.names)
+    rest = shown.difference(undone.write.names)
+    return all(any(op.sent >= undone.sent for op in scene.by_name.get(n, ())) for n in rest)
 
 
 Found = Iterator[tuple[AnomalyKind, str]]

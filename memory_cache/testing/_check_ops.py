@@ -1,7 +1,7 @@
 """From writes to operations: resends joined, outcomes settled."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
@@ -23,7 +23,6 @@ class Op:
     One change, however often it was sent.
 
     It was executed, if it was, between ``sent`` and ``done``: infinity if nobody knows.
-    ``refused``: it is not there in the end, whoever has seen it before.
     """
 
     write: Write
@@ -32,7 +31,6 @@ class Op:
     applied: Applied
     version: Version | None
     start: int | None
-    refused: bool = False
 
     @property
     def num(self) -> int:
@@ -60,11 +58,14 @@ class Scene:
     One session: what was done to it, and what was found out about it.
 
     Of PUTs ``loose`` are those that nobody was told of, ``movable`` all that ``may_repeat``.
+    ``undone`` was refused across a fault, which may have taken what was executed at first.
     """
 
     session: str
     ops: list[Op]
     may_lose: Sequence[Fault]
+    bound: float
+    undone: list[Op] = field(default_factory=list)
     by_name: dict[str, list[Op]] = field(default_factory=dict)
     loose_puts: list[Op] = field(default_factory=list)
     movable_puts: list[Op] = field(default_factory=list)
@@ -88,6 +89,18 @@ class Scene:
             return False
         return not op.placed or self.excuse(op.sent, op.done) is not None
 
+    def undoes(self, answer: Read) -> Iterator[Op]:
+        """
+        Yield changes that an answer may show although they were refused later.
+
+        An attempt was executed, and a fault took it and its record before the reply was told. Sent
+        again, it is refused. Who had seen it may show it for T (``bound``) after that, no longer.
+        """
+        for op in self.undone:
+            assert op.write.done is not None, "who is refused is told so"
+            if op.sent <= answer.done and answer.sent <= op.write.done + self.bound:
+                yield op
+
     def report(self, kind: AnomalyKind, *parts: object) -> None:
         """Add an anomaly; the parts are what its line of text is made of."""
         self.anomalies.append(Anomaly(kind, self.session, " ".join(map(_told, parts))))
@@ -101,9 +114,11 @@ class Scene:
             self.losses.append(Loss(op.write, op.write.names, fault.kind))
 
 
-def scene_of(session: str, writes: Iterable[Write], may_lose: Sequence[Fault]) -> Scene:
+def scene_of(
+    session: str, writes: Iterable[Write], may_lose: Sequence[Fault], bound: float
+) -> Scene:
     """Join the resends of each operation, and see that these agree."""
-    scene = Scene(session, [], may_lose)
+    scene = Scene(session, [], may_lose, bound)
     resent = defaultdict[str, list[Write]](list)
     for write in writes:
         if write.operation_id is None:
@@ -114,11 +129,9 @@ def scene_of(session: str, writes: Iterable[Write], may_lose: Sequence[Fault]) -
         scene.ops += _joined(scene, sends)
     scene.ops += [_expiry(op) for op in scene.ops if op.write.ttl_seconds is not None]
     for op in scene.ops:
-        op.refused = op.applied is Applied.NO
-        if op.refused and scene.excuse(op.sent, inf if op.write.done is None else op.write.done):
-            # A first attempt may have been executed, and seen: lost with its record, and its reply
-            # too, it does not keep the second from being refused.
-            op.applied = Applied.UNKNOWN
+        done = op.write.done
+        if op.applied is Applied.NO and done is not None and scene.excuse(op.sent, done):
+            scene.undone.append(op)
         if op.write.kind is WriteKind.PUT and scene.may_repeat(op):
             scene.movable_puts.append(op)
             if not op.placed:

@@ -78,6 +78,7 @@ class _Ages:
     """Which changes answers miss."""
 
     def __init__(self, scene: Scene, lines: Sequence[Line], lost: Container[int]) -> None:
+        self._scene = scene
         self._lines = {line.inc: line for line in lines}
         ops = {
             branch: [op for op in branch.ops if id(op.write) not in lost]
@@ -113,6 +114,8 @@ class _Ages:
         if read.answer is Answer.ABSENT or read.version is None:
             # Written after everything that may have removed the session by then. (What has one
             # and the same time, by a coarse clock, may have been in any order.)
+            if any(op.write.kind is WriteKind.DELETE for op in self._scene.undoes(read)):
+                return None
             removed = (op.done for op in self._deletes if op.sent <= read.done)
             return self._writes.after(max(removed, default=-inf))
         version = parse(read.version)

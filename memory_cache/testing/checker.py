@@ -12,7 +12,6 @@ answer that nothing else explains, once.
 from collections import defaultdict
 from math import inf
 
-from memory_cache.testing._check_blame import check_refused
 from memory_cache.testing._check_lines import lines_of
 from memory_cache.testing._check_ops import Scene, scene_of
 from memory_cache.testing._check_pages import Sweep
@@ -58,11 +57,8 @@ def check_history(history: History, bound: float) -> Verdict:
 def _check_session(
     session: str, writes: list[Write], reads: list[Read], may_lose: list[Fault], bound: float
 ) -> Scene:
-    scene = scene_of(session, writes, may_lose)
+    scene = scene_of(session, writes, may_lose, bound)
     lines = lines_of(scene, reads)
-    for read in reads:
-        if read.sent == inf:
-            check_refused(scene, read)
     for line in lines:
         for branch in line.branches:
             Sweep(scene, branch.ops, whole=branch.whole).judge(branch.pages)

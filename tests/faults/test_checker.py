@@ -189,6 +189,14 @@ LEGAL = {
     "what is refused may have been there before a failover": History(
         [write(PUT, "m", at=(0, 6), applied=Applied.NO)], [page(1, f"{A}.1.u", "m")], [failover(2)]
     ),
+    "and a DELETE that is refused": History(
+        [
+            write(APPEND, "m", at=(0, 1), version=f"{A}.1.t"),
+            write(DELETE, at=(2, 6), applied=Applied.NO),
+        ],
+        [absent(3), page(7, f"{A}.1.t", "m")],
+        [failover(4)],
+    ),
 }
 
 
@@ -229,9 +237,24 @@ def test_only_with_a_fault(name: str) -> None:
     assert found == (name != "a DELETE that found nothing and is told again deletes nothing")
 
 
-def test_refused_for_good() -> None:
-    """What is there in the end was not refused, whatever struck."""
+@pytest.mark.parametrize("kind", [APPEND, PUT])
+def test_refused_for_good(kind: WriteKind) -> None:
+    """What is there in the end, or T after the refusal, was not refused, whatever struck."""
+    refused, faults = write(kind, "m", at=(0, 6), applied=Applied.NO), [failover(2)]
     final = Final("s", f"{B}.1.t", 0, (Sighting("m", "s"),))
-    refused = write(PUT, "m", at=(0, 6), applied=Applied.NO)
-    found = check_history(History([refused], [], [failover(2)], [final]), BOUND).anomalies
-    assert {anomaly.kind for anomaly in found} == {AnomalyKind.AFTER_REFUSAL}
+    late = page(6.1 + BOUND, f"{B}.1.t", "m")
+    for history in (History([refused], [], faults, [final]), History([refused], [late], faults)):
+        found = check_history(history, BOUND).anomalies
+        assert {anomaly.kind for anomaly in found} == {AnomalyKind.AFTER_REFUSAL}
+
+
+@pytest.mark.parametrize("kind", [PUT, DELETE])
+def test_refused_excuses_nothing_later(kind: WriteKind) -> None:
+    """What was refused across a fault does not explain what is missing afterwards."""
+    writes = [
+        write(kind, at=(4, 6), applied=Applied.NO),
+        write(APPEND, "m", at=(100, 101), version=f"{A}.1.t"),
+    ]
+    empty = absent(102) if kind is DELETE else page(102, f"{A}.2.u")
+    history = History(writes, [empty], [failover(5)])
+    assert check_history(history, BOUND).anomalies != ()

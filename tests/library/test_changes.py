@@ -143,13 +143,16 @@ async def test_delete_of_what_was_lost(
 ) -> None:
     """Where the store had lost the session, a delete makes everybody forget it, too."""
     other = other_cache.session("chat", namespace="acme", user_id="u7")
-    await chat.append(several(0, 3))
+    before = await chat.append(several(0, 3))
     await heat(chat, other)
     with valkey.admin as store:
         store.delete(record_of(valkey, "chat"))
+    with pytest.raises(VersionMismatchError) as caught:
+        await chat.delete(if_version=before.version)
+    assert caught.value.current is None
+    assert chat.peek(1) is None
     assert other.peek(1) is not None
     assert not (await chat.delete()).existed
-    assert chat.peek(1) is None
     assert not (await other.recent(1, consistency=NEWEST)).exists
 
 

@@ -3,8 +3,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis
 
-from library.helpers import check, record_of, several
+from library.helpers import check, heat, record_of, several
 from memory_cache import (
+    NEWEST,
     CacheConfig,
     DamagedSessionError,
     Session,
@@ -102,3 +103,25 @@ async def test_damage_can_be_replaced(valkey: ValkeyServer, cache: SessionCache)
         assert (await chat.recent(10)).messages == several(120, 130)
         await mend()
         assert (await chat.transcript()).messages == []
+
+
+@pytest.mark.parametrize("damage", [as_text, without("h"), with_("h", b"9 unknown")])
+async def test_damage_can_be_deleted(
+    valkey: ValkeyServer, cache: SessionCache, other_cache: SessionCache, damage: Damage
+) -> None:
+    """What cannot be read is deleted, and told; but not by a retry of what was done before."""
+    chat, other = cache.session("chat"), other_cache.session("chat")
+    await chat.delete(operation_id="op")
+    await chat.append(several(0, 3))
+    await heat(other)
+    with valkey.admin as client:
+        damage(client, record_of(valkey, "chat"))
+    assert (await chat.delete(operation_id="op")).replayed
+    with pytest.raises(DamagedSessionError):
+        await chat.transcript()
+    with pytest.raises(DamagedSessionError):
+        await chat.delete(if_version="a.b.1.c")
+    assert not (await chat.delete()).existed
+    assert not (await other.recent(1, consistency=NEWEST)).exists
+    await chat.append(several(0, 1))
+    await check(other, several(0, 1))

@@ -125,8 +125,9 @@ local function sweep(reach)
   return stop == last
 end
 
--- Returns a reply that ends the script, or nil and the header (nil: there is no session).
-local function check()
+-- Returns a reply that ends the script, or nil and the header (nil: there is no session). One that
+-- cannot be read is an error, or as none if nothing of it is wanted: then the last is true.
+local function check(unwanted)
   local done = redis.call('GET', record)
   if done then
     local print_, from, to, line, note = string.match(done, '^(%S+) (%d+) (%d+) ([^\n]*)\n(.*)$')
@@ -138,11 +139,14 @@ local function check()
   if late() then
     return answer('late', '', text(NOW_MS))
   end
-  local held = redis.call('HMGET', key, 'h', 'w')
+  local held = redis.pcall('HMGET', key, 'h', 'w')
   local line = held[1]
   local h = line and parse(line) or nil
   beyond = held[2]
   if not h and (line or redis.call('EXISTS', key) == 1) then
+    if unwanted then
+      return nil, nil, true
+    end
     return redis.error_reply('MC_DAMAGED header')
   end
   local wanted = ARGV[6]

@@ -2,14 +2,8 @@
 -- must not delete a session that was made since. And it is told: whoever still holds one that was
 -- evicted, or deleted by hand, must not answer with it once it has been deleted for certain.
 
--- What cannot be read can be deleted, if nothing is expected of it; then it is as if none was.
-local kind = redis.call('TYPE', key).ok
-local damaged = kind ~= 'none' and (kind ~= 'hash' or not parse(redis.call('HGET', key, 'h') or ''))
-if damaged and ARGV[6] == '' and not late() then
-  redis.call('UNLINK', key)
-end
-
-local reply, h = check()
+-- What cannot be read can be deleted, if nothing is expected of it.
+local reply, h, damaged = check(ARGV[6] == '')
 if reply then
   return reply
 end
@@ -19,8 +13,10 @@ h.ttl = 0
 local line = format(h)
 beyond = false -- it goes with the rest
 publish('D', -1, line, {}, {})
+if existed or damaged then
+  redis.call('UNLINK', key)
+end
 if not existed then
   return finish('', 0, 0)
 end
-redis.call('UNLINK', key)
 return finish(line, h.first, h.next)

@@ -75,6 +75,7 @@ def change(model: Model, world: World, write: Write) -> tuple[World, int]:
 def _made(world: World, write: Write) -> Made | None:
     before = world.log[world.data.version] if world.data.version != NONE else None
     if before is None and write.kind == "delete":
+        # It is told, too; but that can only make what is held suspect, as any gap does.
         return None
     tag, era = f"t{len(world.log)}", f"r{world.replids[world.primary]}"
     eras: tuple[tuple[str, int], ...] = ((era, 1),)
