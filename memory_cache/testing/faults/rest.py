@@ -1,7 +1,8 @@
 """What a worker holds beyond what a cache needs of which nobody asks anything."""
 
 import asyncio
-from collections import Counter
+import inspect
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Final
 
@@ -38,11 +39,25 @@ def held(cache: SessionCache, own_tasks: Counter[str], own_sockets: int) -> dict
     ``own_tasks``, ``own_sockets``: what the program has beside the cache. What goes on in the
     background now and then, such as a fence, counts while it does.
     """
-    tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
-    found = tasks - _LASTING - own_tasks
+    stand = defaultdict[str, set[str]](set)
+    tasks = Counter[str]()
+    for task in asyncio.all_tasks():
+        name = getattr(task.get_coro(), "__qualname__", "?")
+        tasks[name] += 1
+        stand[name].add(_standing(task))
+    many = tasks - _LASTING - own_tasks
+    found = Counter({f"{name} in {', '.join(sorted(stand[name]))}": many[name] for name in many})
     found["sockets"] = max(0, sockets() - _CONNECTIONS - _SOCKETS - own_sockets)
     found["waiters"] = len(cache._parts.near.waiters)  # noqa: SLF001  # it has no public name
     return dict(+found)
+
+
+def _standing(task: "asyncio.Task[object]") -> str:
+    """Return the name of the function in which a task waits, for who wants to know for what."""
+    inner: object = task.get_coro()
+    while inspect.iscoroutine(waited := getattr(inner, "cr_await", None)):
+        inner = waited
+    return getattr(inner, "__qualname__", "?")
 
 
 def sockets() -> int:
