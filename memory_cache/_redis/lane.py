@@ -7,6 +7,7 @@ reply is read and dropped. A lane that fails tells each caller whether its comma
 """
 
 import asyncio
+import logging
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final
@@ -16,10 +17,12 @@ from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 
 from memory_cache._ending import end
-from memory_cache._errors import CacheClosedError, IncompatibleStoreError
+from memory_cache._errors import CacheClosedError, MemoryCacheError
 from memory_cache._redis.connect import Dialer, Node
 from memory_cache._redis.errors import lost, slow, translated
 from memory_cache._redis.script import ALL, Script
+
+_log = logging.getLogger("memory_cache")
 
 Argument = bytes | str | int | float
 _BACKOFF_SECONDS: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -75,6 +78,7 @@ class Lane:
         self._wake.set()
         if self._runner is None or self._runner.done():
             self._runner = loop.create_task(self._run(), name="memory-cache-lane")
+            self._runner.add_done_callback(self._over)
         return await call.future
 
     async def run_script(
@@ -113,6 +117,15 @@ class Lane:
                 self.node = None
                 await self._let_go(connection, writer)
                 self._fail_all(lost("unknown"))
+
+    def _over(self, runner: "asyncio.Task[None]") -> None:
+        """Whatever a runner ended by, which nothing should but ``aclose``, nobody waits for it."""
+        if self._closed:
+            return
+        crash = "cancelled" if runner.cancelled() else repr(runner.exception())
+        _log.error("lane: its runner ended (%s); the next call begins another", crash)
+        self._fail_all(lost("unknown"))
+        self._refuse_ready(lost("no"))
 
     async def _let_go(
         self, connection: AbstractConnection, writer: asyncio.StreamWriter | None
@@ -203,7 +216,7 @@ class Lane:
             _fail(self._sent.popleft(), slow("unknown"))
 
     def _refuse_ready(self, error: Exception) -> None:
-        ours = error if isinstance(error, IncompatibleStoreError) else translated(error)
+        ours = error if isinstance(error, MemoryCacheError) else translated(error)
         self._wake.clear()
         while self._ready:
             _fail(self._ready.popleft(), ours)

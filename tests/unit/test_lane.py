@@ -38,3 +38,24 @@ async def test_nothing_leaves_once_a_reply_is_overdue() -> None:
         await asyncio.wait_for(lane._write(connection), 0.05)
     assert wire.written == []
     assert list(lane._ready) == [new]
+
+
+async def test_nobody_waits_for_a_runner_that_is_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A runner that ends by what is not ours, such as a stray cancellation, fails its calls."""
+
+    async def dial(_: Dialer) -> None:
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Dialer, "dial", dial)
+    lane = Lane(Dialer("redis://localhost", 1.0), 0.05)
+    for _ in range(2):
+        calls = (lane.call("GET", "one"), lane.call("GET", "two"))
+        async with asyncio.timeout(5):
+            for error in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(error, StoreError)
+                assert error.applied == "no"
+    assert caplog.text.count("its runner ended (cancelled)") == 2
+    await lane.aclose()
