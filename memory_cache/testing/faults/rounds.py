@@ -25,8 +25,8 @@ from memory_cache.testing.faults.store import Store
 from memory_cache.testing.faults.worker import Json
 from memory_cache.testing.history import Answer, Fault, History, Read
 
-_REST_SECONDS: Final = DEADLINE_SECONDS / 2
-"""More than a call and its resends may take that nobody waits for."""
+_REST_SECONDS: Final = DEADLINE_SECONDS
+"""As long as a request may take: a large one over a dead connection knows after eight seconds."""
 
 _POLL_SECONDS: Final = 0.02
 
