@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 async def run(folder: Path, *, quick: bool) -> Outcome:
     """Measure ours, then the floor."""
-    size = Size(100, 10, 100, 2) if quick else Size(1000, 100, 500, 40)
+    size = Size(100, 10, 100, 4) if quick else Size(1000, 100, 500, 40)
     progress = Progress("followers", 2)
     try:
         began, busy, own = time.monotonic(), _busy_seconds(), _own_seconds()
@@ -58,7 +58,7 @@ async def run(folder: Path, *, quick: bool) -> Outcome:
         others = _busy_seconds() - busy - (_own_seconds() - own)
         others /= time.monotonic() - began
         progress.step("followed")
-        floor = await _floor(size._replace(seconds=2 if quick else FLOOR_SECONDS))
+        floor = await _floor(size._replace(seconds=4 if quick else FLOOR_SECONDS))
         progress.step("the floor")
     finally:
         progress.close()
