@@ -119,11 +119,12 @@ class Lane:
                 self._fail_all(lost("unknown"))
 
     def _over(self, runner: "asyncio.Task[None]") -> None:
-        """Whatever a runner ended by, which nothing should but ``aclose``, nobody waits for it."""
+        """Whatever a runner ended by, such as the end of its event loop, nobody waits for it."""
         if self._closed:
             return
-        crash = "cancelled" if runner.cancelled() else repr(runner.exception())
-        _log.error("lane: its runner ended (%s); the next call begins another", crash)
+        if not runner.cancelled():
+            crash = runner.exception()
+            _log.error("lane: its runner ended by %r; the next call begins another", crash)
         self._fail_all(lost("unknown"))
         self._refuse_ready(lost("no"))
 
