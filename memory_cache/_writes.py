@@ -287,8 +287,7 @@ class Writer:
                 if terms.create or not outcome.missing:
                     return outcome
                 await self.presence.enter(key, wish.ttl_ms)
-                # Of another attempt: a failover may have taken the one that bore the last tag.
-                terms = replace(terms, tag=_random(), create=True)
+                terms = replace(terms, create=True)
                 continue
             except StoreError as error:
                 doubtful = doubtful or error.applied == "unknown"

@@ -59,6 +59,7 @@ class Scene:
 
     Of PUTs ``loose`` are those that nobody was told of, ``movable`` all that ``may_repeat``.
     ``undone`` was refused across a fault, which may have taken what was executed at first.
+    ``bound`` is T, in seconds.
     """
 
     session: str

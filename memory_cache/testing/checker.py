@@ -6,7 +6,8 @@ in order already, and every answer says after which of them it stands. So no sea
 sweep per history replays the changes in that order and holds each answer against what it must
 show (``_check_pages``). Freedom is only where a client does not know what became of its
 change: such an append may stand where no acknowledged one does, once; such a PUT may explain an
-answer that nothing else explains, once.
+answer that nothing else explains, once. And a change that was refused across a fault may have been
+executed, seen and lost before: an answer may show it until T after the refusal (``Scene.undoes``).
 """
 
 from collections import defaultdict

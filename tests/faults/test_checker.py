@@ -150,6 +150,10 @@ LEGAL = {
         ],
         [absent(3)],
     ),
+    "a time to live counts from the beginning of its millisecond": History(
+        [replace(write(APPEND, "m", at=(0.0006, 0.0007), version=f"{A}.1.t"), ttl_seconds=1.0)],
+        [absent(1.0002)],
+    ),
     "a DELETE whose record was lost deletes once more": History(
         [
             write(DELETE, at=(0, 1), operation="d"),

@@ -1,7 +1,7 @@
 import asyncio
 
 from memory_cache import StoreError
-from model.rig import Rig, contents, message, run, turns, two
+from model.rig import Rig, contents, message, run, turns, two, warm
 from model.world import failure
 
 
@@ -24,5 +24,21 @@ def test_append_that_was_lost_with_its_session() -> None:
         assert made is not None
         assert made.tag != lost.header.tag
         assert contents(await chat.transcript()) == ["message 2"]
+
+    run(main)
+
+
+def test_delete_that_finds_nothing() -> None:
+    """Who deletes what was evicted does not go on answering with it until the bus tells."""
+
+    async def main(rig: Rig) -> None:
+        worker = await rig.worker()
+        await worker.cache.session("s").append(message(0))
+        chat = await warm(worker, "s")
+        rig.server.evict(chat.key)
+        worker.bus.hold()
+        assert chat.peek(1) is not None
+        assert not (await chat.delete()).existed
+        assert chat.peek(1) is None
 
     run(main)

@@ -126,7 +126,7 @@ local function sweep(reach)
 end
 
 -- Returns a reply that ends the script, or nil and the header (nil: there is no session). One that
--- cannot be read is an error, or as none if nothing of it is wanted: then the last is true.
+-- cannot be read is an error, or as none if nothing of it is wanted.
 local function check(unwanted)
   local done = redis.call('GET', record)
   if done then
@@ -145,7 +145,7 @@ local function check(unwanted)
   beyond = held[2]
   if not h and (line or redis.call('EXISTS', key) == 1) then
     if unwanted then
-      return nil, nil, true
+      return nil
     end
     return redis.error_reply('MC_DAMAGED header')
   end

@@ -3,7 +3,7 @@
 -- evicted, or deleted by hand, must not answer with it once it has been deleted for certain.
 
 -- What cannot be read can be deleted, if nothing is expected of it.
-local reply, h, damaged = check(ARGV[6] == '')
+local reply, h = check(ARGV[6] == '')
 if reply then
   return reply
 end
@@ -13,9 +13,7 @@ h.ttl = 0
 local line = format(h)
 beyond = false -- it goes with the rest
 publish('D', -1, line, {}, {})
-if existed or damaged then
-  redis.call('UNLINK', key)
-end
+redis.call('UNLINK', key)
 if not existed then
   return finish('', 0, 0)
 end
