@@ -3,9 +3,9 @@ Hot GETs of the last 20 over HTTP, against a raw ASGI no-op that sends the same 
 
     python -m perf.hot_get [--rounds 7] [--requests 20000]
 
-A thousand sessions in turn, by eight connections; both servers run the same uvicorn with one
-worker, and take turns. Compared are requests a second, and CPU time a request. Every answer is
-checked. Exit code 1: below the target.
+A thousand sessions in turn, by eight connections, each of which asks when it was answered; both
+servers run the same uvicorn with one worker, and take turns. Compared are requests a second, and
+CPU time a request. Every answer is checked. Exit code 1: below the target.
 """
 
 import argparse

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -35,8 +35,18 @@ ASKED: Final = "memory_cache.asked"
 READY_COST: Final = 1024
 """Bytes charged for a ready answer beside its body."""
 
-Answer = tuple[Message, Message]
-"""The two ASGI messages of a whole answer."""
+
+class Answer(NamedTuple):
+    """
+    A whole answer.
+
+    ``start``, ``end``: its two ASGI messages. ``head``: the headers as HTTP/1.1 writes them, with
+    the empty line after them.
+    """
+
+    start: Message
+    end: Message
+    head: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class _Ready:
     @property
     def cost(self) -> int:
         """Bytes charged to the budget."""
-        return READY_COST + len(self.answer[1]["body"])
+        return READY_COST + len(self.answer.end["body"])
 
 
 class FastPath:
@@ -82,9 +92,8 @@ class FastPath:
         if answer is None:
             await self._app(scope, receive, send)
             return
-        start, body = answer
-        await send(start)
-        await send(body)
+        await send(answer.start)
+        await send(answer.end)
 
     def answer(self, scope: Scope) -> Answer | None:
         """Return the answer to a request, without waiting; None: it is for the routes."""
@@ -145,7 +154,7 @@ def _rendered(plan: _Plan, page: Page, header: Header) -> Answer:
     headers = _headers(plan.reading, header)
     headers["content-length"] = str(len(body))
     headers["content-type"] = "application/json"
-    return _messages(200, headers, body)
+    return _answer(200, headers, body)
 
 
 def _not_modified(ready: _Ready, tags: bytes) -> Answer | None:
@@ -153,17 +162,18 @@ def _not_modified(ready: _Ready, tags: bytes) -> Answer | None:
     headers = _headers(ready.plan.reading, ready.header)
     if tags.decode("latin-1") != headers["etag"]:
         return None
-    return _messages(304, headers, b"")
+    return _answer(304, headers, b"")
 
 
 def _headers(reading: Reading, header: Header) -> dict[str, str]:
     return {**PRIVATE, **read_headers(reading, Tier.NEAR, header.version)}
 
 
-def _messages(status: int, headers: dict[str, str], body: bytes) -> Answer:
+def _answer(status: int, headers: dict[str, str], body: bytes) -> Answer:
     raw = [_header(*header) for header in headers.items()]
     start = {"type": "http.response.start", "status": status, "headers": raw}
-    return start, {"type": "http.response.body", "body": body}
+    head = b"".join(b"%b: %b\r\n" % header for header in raw) + b"\r\n"
+    return Answer(start, {"type": "http.response.body", "body": body}, head)
 
 
 @lru_cache(maxsize=64)

@@ -1,12 +1,16 @@
 """HTTP/1.1 on one connection: uvicorn's protocol, and the three things that it does otherwise."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Final, cast
 
 from starlette.types import Scope
-from uvicorn._types import ASGI3Application, ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from memory_cache_server.event_stream import ABORT
 from memory_cache_server.fast_path import ASKED, Answer
@@ -27,6 +31,8 @@ class Protocol(HttpToolsProtocol):
     """
 
     _at_once: Callable[[Scope], Answer | None] | None
+    _defaults: list[tuple[bytes, bytes]] | None = None
+    _default_bytes = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as theirs
         """Begin; the application may have a function of its scopes that gives ready answers."""
@@ -45,14 +51,16 @@ class Protocol(HttpToolsProtocol):
         self.scope["state"][ABORT] = self.transport.abort
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        # What was answered before must be on its way: else this answer might have to wait, and one
-        # after the other would be given from within the last. A uvicorn that does not call this
-        # gives each request its task.
+        # With more requests waiting, each ready answer would be given from within the one before.
+        # A uvicorn that does not call this gives each request its task.
         answer = None
         if (
             self._at_once is not None
             and app is self.app
-            and not self.transport.get_write_buffer_size()
+            and cycle.keep_alive
+            and not cycle.access_log
+            and not self.flow.write_paused
+            and not self.pipeline
         ):
             scope = cast("Scope", cycle.scope)
             answer = self._at_once(scope)
@@ -60,14 +68,23 @@ class Protocol(HttpToolsProtocol):
         if answer is None:
             super()._start_asgi_task(cycle, app)
             return
-        for message in answer:
-            _run(cycle.send(cast("ASGISendEvent", message)))
+        # What uvicorn's `send` does for the two messages, without looking at each header again.
+        self.transport.write(
+            b"".join(
+                (
+                    STATUS_LINE[answer.start["status"]],
+                    self._default_headers(cycle.default_headers),
+                    answer.head,
+                    answer.end["body"],
+                )
+            )
+        )
+        cycle.response_started = cycle.response_complete = True
+        cycle.on_response()
 
-
-def _run(step: Coroutine[object, object, None]) -> None:
-    """Run what does not wait."""
-    try:
-        step.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("an answer that is ready had to wait")
+    def _default_headers(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        # uvicorn makes a new list each second, for the date.
+        if headers is not self._defaults:
+            self._defaults = headers
+            self._default_bytes = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return self._default_bytes

@@ -140,6 +140,17 @@ def test_body_where_none_is_expected(client: Client) -> None:
     assert contents(client.answer()[2]) == contents(client.answer()[2]) == LAST
 
 
+def test_same_head(client: Client) -> None:
+    """A ready answer has the status and headers, in their order, that a routed one has."""
+    heads = []
+    for target in (HOT, ROUTED):
+        client.ask(target)
+        status, headers, body = client.answer()
+        assert headers.pop("date").endswith("GMT")
+        heads.append((status, list(headers.items()), body))
+    assert heads[0] == heads[1]
+
+
 def test_not_modified(client: Client) -> None:
     """Who has the answer is told so at once, without a body."""
     client.ask(HOT)
