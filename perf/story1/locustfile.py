@@ -18,7 +18,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,6 +42,9 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:  # noqa: ANN4
     group.add_argument("--messages", type=int, default=0, help="in each session, at first")
     group.add_argument("--sizes", default="", help="one session, at these sizes in turn; then end")
     group.add_argument("--turns", type=int, default=10, help="at each size")
+    group.add_argument(
+        "--renew", type=int, default=0, help="begin another session after this many turns; 0: never"
+    )
     group.add_argument("--stages", default="1:3600", help="users:seconds,…")
     group.add_argument("--pace", type=float, default=0.0, help="seconds from turn to turn; 0: none")
     group.add_argument("--sessions", type=int, default=100, help="that readers read")
@@ -178,17 +181,23 @@ class Turns(Asking):
         number = getattr(self.environment.runner, "worker_index", 0)
         number += Turns.taken * max(options.processes or 1, 1)
         Turns.taken += 1
+        self.names = (f"{options.prefix}-{number}-{one}" for one in count())
+        self.random = random.Random(number)
+        # Some are some turns old: whoever looks, and whatever the pace, sizes are spread alike.
         self.talks = deque(
-            Talk(f"{options.prefix}-{number}-{one}", kept=self.whole or not options.messages)
-            for one in range(options.each)
+            self.begin(self.random.randrange(max(options.renew, 1))) for _ in range(options.each)
         )
         self.talk = self.talks[0]
-        if not options.sizes:
-            for talk in self.talks:
-                self.talk = talk
-                self.fill(options.messages)
         # Locust starts many users at one moment; their turns are not due at one moment.
-        time.sleep(random.Random(number).uniform(0, options.pace))
+        time.sleep(self.random.uniform(0, options.pace))
+
+    def begin(self, taken: int = 0) -> Talk:
+        """Return another session, filled as after some turns."""
+        options = self.environment.parsed_options
+        self.talk = Talk(next(self.names), kept=self.whole or not options.messages)
+        if not options.sizes:
+            self.fill(options.messages + taken)
+        return self.talk
 
     @task
     def turn(self) -> None:
@@ -197,6 +206,8 @@ class Turns(Asking):
         if not options.sizes:
             self.talks.rotate()
             self.talk = self.talks[0]
+            if options.renew and self.talk.size >= options.messages + options.renew:
+                self.talks[0] = self.begin()
             self.change()
             self.read()
             return

@@ -11,6 +11,9 @@ class Plan:
     ``processes`` are Locust's (more than one cost a run three seconds), ``workers`` each server's;
     stages are ``users:seconds,…``.
 
+    ``renew``: turns after which a user of ``crowd`` who sends everything begins another session, so
+    that those of few users, who take many turns each, are no longer than those of many.
+
     ``pace``: seconds from turn to turn of each user of ``paced``. ``stored_users`` take turns in
     one session each, and then in ``sessions`` in all.
     """
@@ -25,6 +28,7 @@ class Plan:
     ramp: str
     crowd: str
     crowd_messages: int
+    renew: int
     readers: str
     sessions: int
     pace: float
@@ -48,6 +52,7 @@ FULL = Plan(
     ramp="1:3,5:3,25:8",
     crowd="1:3,25:6,1000:16",
     crowd_messages=200,
+    renew=50,
     readers="25:6",
     sessions=1_000,
     pace=1.0,
@@ -65,6 +70,7 @@ QUICK = Plan(
     ramp="4:1",
     crowd="1:1,10:1",
     crowd_messages=20,
+    renew=5,
     readers="3:1",
     sessions=20,
     pace=0.2,

@@ -83,7 +83,10 @@ async def crowds(seen: Seen, hosts: Hosts, progress: Progress) -> None:
     floors = {NOOP: ("NoOp", "no-op"), BYTES: ("Echo", "echo")}
     for name, (user, host) in (SIDES | floors).items():
         progress.step(f"a crowd: {name}")
-        seen.crowd[name] = _stages(await swarm(user, hosts[host], stages=plan.crowd, **more))
+        # Only what sends everything depends on the size: to fill a new one costs it one turn more.
+        renew = plan.renew if user in {"WholeTranscript", "Echo"} else 0
+        found = await swarm(user, hosts[host], stages=plan.crowd, renew=renew, **more)
+        seen.crowd[name] = _stages(found)
     users = int(plan.stored_users.split(":")[0])
     for each in (1, plan.sessions // users):
         progress.step(f"{users * each} sessions stored")
