@@ -94,7 +94,8 @@ class Scribe:
         ours = next(times)
         given = given_time(sent, self._now())
         created_at = ours if given is None else given
-        made_id = self._new_id(created_at)
+        own_id = sent.get("id")
+        made_id = "" if isinstance(own_id, str) and own_id else self._new_id(created_at)
         view = as_contract(sent, made_id, created_at)
         own_view = len(sent) == VIEW_FIELDS and contract_view(view) == body
         keep_id = "" if own_view or view.id != made_id else made_id

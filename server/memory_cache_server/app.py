@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from memory_cache import CacheConfig, MemoryCacheError, open_cache, token_counter
 from memory_cache_server import routes_contract, routes_events, routes_own, routes_statistics
 from memory_cache_server.describe import with_bodies
+from memory_cache_server.direct import Direct
 from memory_cache_server.errors import (
     ErrorBoundary,
     Problem,
     answer_framework,
-    answer_library,
-    answer_problem,
+    answer_own,
 )
 from memory_cache_server.fast_events import FastEvents
 from memory_cache_server.fast_path import FastPath
@@ -36,13 +36,20 @@ load_counter = functools.cache(token_counter)
 
 
 def create_server(settings: Settings) -> FastPath:
-    """
-    Make what a worker with these settings runs: the application behind its fast paths.
+    """Make what a worker with these settings runs: the application behind its short ways."""
+    return layered(create_app(settings), settings)
 
-    A fast path is not one of the framework's middlewares: these stand behind layers of its own,
-    which cost more than a hot read.
+
+def layered(app: FastAPI, settings: Settings) -> FastPath:
     """
-    return FastPath(FastEvents(create_app(settings)), settings.near_cache_bytes // 4)
+    Put the short ways before the application.
+
+    They are none of the framework's middlewares: these stand behind layers of its own, which cost
+    more than a hot read.
+    """
+    routes = [*routes_contract.router.routes, *routes_own.router.routes]
+    direct = Direct(app, routes, routes_contract.SESSION)
+    return FastPath(FastEvents(direct), settings.near_cache_bytes // 4)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -92,8 +99,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(routes_statistics.router)
     if settings.inspect:
         app.include_router(inspector.router)
-    app.add_exception_handler(Problem, answer_problem)
-    app.add_exception_handler(MemoryCacheError, answer_library)
+    app.add_exception_handler(Problem, answer_own)
+    app.add_exception_handler(MemoryCacheError, answer_own)
     app.add_exception_handler(HTTPException, answer_framework)
     # Each is put around what is there already: the boundary is the outermost.
     app.add_middleware(StrictNames)

@@ -125,10 +125,16 @@ def not_found(session_id: str) -> Problem:
     return Problem(404, "session_not_found", "No such session", f"Session {session_id} not found")
 
 
-async def answer_problem(request: Request, error: Exception) -> Response:
-    """Answer a `Problem`."""
-    assert isinstance(error, Problem)
-    return error.response(request.scope)
+def answer(error: Problem | MemoryCacheError, scope: Scope) -> Response:
+    """Answer a request with an error that was raised on purpose."""
+    problem = error if isinstance(error, Problem) else problem_of(error)
+    return problem.response(scope)
+
+
+async def answer_own(request: Request, error: Exception) -> Response:
+    """Answer a `Problem`, or what the library raised, in the framework."""
+    assert isinstance(error, Problem | MemoryCacheError)
+    return answer(error, request.scope)
 
 
 async def answer_framework(request: Request, error: Exception) -> Response:
@@ -139,12 +145,6 @@ async def answer_framework(request: Request, error: Exception) -> Response:
         status, status.name.lower(), status.phrase, error.detail, headers=error.headers
     )
     return problem.response(request.scope)
-
-
-async def answer_library(request: Request, error: Exception) -> Response:
-    """Answer an error that the library raised on purpose."""
-    assert isinstance(error, MemoryCacheError)
-    return problem_of(error).response(request.scope)
 
 
 def problem_of(error: MemoryCacheError) -> Problem:

@@ -78,6 +78,7 @@ class FastPath:
     """An ASGI layer that answers what it can at once."""
 
     def __init__(self, app: Application, budget_bytes: int) -> None:
+        self.state = app.state
         self._app = app
         self._budget = budget_bytes
         # Ready answers pay: making one costs more than all that uvicorn does for a request.

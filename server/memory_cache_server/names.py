@@ -41,10 +41,20 @@ class StrictNames:
         """Hand the request on with its names decoded, or answer 422."""
         if scope["type"] == "http":
             try:
-                scope = {**scope, "path": _path(scope), QUERY: _query(scope)}
+                scope = decoded(scope)
             except Problem as problem:
                 return await problem.response(scope)(scope, receive, send)
         return await self._app(scope, receive, send)
+
+
+def decoded(scope: Scope) -> Scope:
+    """
+    Return the scope of a request with its path and query decoded.
+
+    Raises:
+        Problem: 404, 422.
+    """
+    return {**scope, "path": _path(scope), QUERY: _query(scope)}
 
 
 def session_of(

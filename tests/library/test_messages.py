@@ -101,7 +101,7 @@ async def test_any_messages_in_any_pieces(
         {"a": 2**64},
         {1: 2},
         {"a": "\ud800"},
-        {"a": object()},
+        {"a": object},
     ],
     ids=repr,
 )

@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-from memory_cache_server.app import create_app
+from memory_cache_server.app import create_app, layered
 from memory_cache_server.settings import Settings
 
 SESSION = "/v1/working-memory/s"
@@ -19,9 +19,10 @@ MESSAGES = f"{SESSION}/messages"
 
 @asynccontextmanager
 async def serving(redis_url: str, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application with these settings; the cache is open until the block ends."""
-    app = create_app(Settings.model_validate({"redis_url": redis_url, **settings}))
-    transport = httpx.ASGITransport(app)
+    """A client of what a worker with these settings runs, until the block ends."""
+    given = Settings.model_validate({"redis_url": redis_url, **settings})
+    app = create_app(given)
+    transport = httpx.ASGITransport(layered(app, given))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,

@@ -22,12 +22,12 @@ class Counting:
         await self._app(scope, receive, send)
 
 
-async def ask(app: Any, request: dict[str, Any]) -> Answer:  # noqa: ANN401  # ASGI
+async def ask(app: Any, request: dict[str, Any], body: bytes = b"") -> Answer:  # noqa: ANN401  # ASGI
     """The answer of an application to one request."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(part: dict[str, Any]) -> None:
         sent.append(part)

@@ -176,7 +176,7 @@ def test_canonical_is_one_line(value: object) -> None:
         {1: 2},
         b"bytes",
         {1, 2},
-        object(),
+        object,
         [[[[[]]]]],
     ],
     ids=repr,
