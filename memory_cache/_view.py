@@ -37,6 +37,11 @@ class ContractMessage(NamedTuple):
     persisted_at: str | None = None
     extracted: str = "f"
 
+    @property
+    def view_json(self) -> bytes:
+        """The six-field form as canonical JSON, as reads give it; needs id and created_at."""
+        return contract_view(self)
+
 
 def contract_view(message: ContractMessage) -> bytes:
     """Return the six-field form as canonical JSON; id and created_at must be given."""

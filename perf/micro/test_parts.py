@@ -11,7 +11,7 @@ import orjson
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from memory_cache import session_key
+from memory_cache import ContractMessage, session_key
 from memory_cache._blocks import Block, layout
 from memory_cache._coherence import Event, State, judge, replay, step
 from memory_cache._delta import Delta, decode, encode
@@ -22,7 +22,6 @@ from memory_cache._types import BLOCK, Header, Meta, StoredMessage
 from memory_cache_server.put_prefix import match, record_of
 from perf.story1.talk import Talk
 
-SEED = 7
 TEXT = b'{"role":"user","content":"' + b"x" * 280 + b'"}'
 META = Meta(own_view=False, tokens=70, created_at=1_700_000_000_000_000, id="0" * 26)
 MESSAGE = StoredMessage(TEXT, META)
@@ -146,13 +145,16 @@ def test_prefix(benchmark: BenchmarkFixture, size: int) -> None:
     talk = Talk("micro")
     talk.grow(size)
     body = talk.body()
-    record = record_of(body, orjson.loads(body)["messages"], size, SEED, "f")
+    sent = orjson.loads(body)["messages"]
+    taken = [ContractMessage(*each.values()) for each in sent]
+    record = record_of(body, sent, taken, size, "f")
     assert record is not None, "it is written as usual"
+    assert record.form == 0, "as it is answered"
     talk.grow(size + 1)
     grown = talk.body()
 
     def rest() -> int:
-        found = match(grown, record, SEED)
+        found = match(grown, record)
         return -1 if found is None else len(found.value["messages"])
 
     timed(benchmark, rest, 1)

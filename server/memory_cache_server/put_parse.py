@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from memory_cache import ContractMessage, Known, SessionKey
+from memory_cache import ContractMessage, SessionKey
 from memory_cache_server import inputs
 from memory_cache_server.contract_input import checked_messages, fields_of
 from memory_cache_server.put_prefix import record_of
@@ -22,16 +22,11 @@ _SLICE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Which session a body is about, probably, what that holds, and under which fingerprint."""
+    """Which session a body is about, probably, how many it holds, and for which fingerprint."""
 
     key: SessionKey
-    known: Known
+    held: int
     fingerprint: str
-
-    @property
-    def seed(self) -> int:
-        """What the hashes of the session's records are seeded with."""
-        return int(self.known.header.inc, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +63,8 @@ def parse_put(
     key = SessionKey(body.namespace or "", body.user_id or "", session_id)
     record = None
     if expected is not None and expected.key == key and isinstance(value, dict):
-        sent, held = value.get("messages", []), expected.known.held
-        record = record_of(raw, sent, held, expected.seed, expected.fingerprint)
+        sent = value.get("messages", [])
+        record = record_of(raw, sent, messages, expected.held, expected.fingerprint)
     return ParsedPut(
         key=key,
         fields=fields_of(body),

@@ -60,7 +60,8 @@ class Put:
     """
     What a PUT did. ``page``: the whole transcript, or only its new end if ``cut``.
 
-    ``undated``: whether a message came without created_at.
+    ``undated``: whether a message came without created_at. ``echo``: all messages in the
+    contract's form, joined by commas, where the body has them so.
     """
 
     change: Change
@@ -68,16 +69,21 @@ class Put:
     session: Session
     undated: bool
     cut: bool
+    echo: bytes | memoryview | None = None
 
     async def whole_page(self) -> Page:
         """
         Return the whole transcript; it may have grown since, but not less.
+
+        With ``echo`` its messages are not read for it.
 
         Raises:
             StoreError: it cannot be read; the PUT is done all the same, and it says so.
         """
         if not self.cut or self.change.version is None:
             return self.page
+        if self.echo is not None:
+            return replace(self.page, start=self.page.first)
         wanted = NEWEST if self.change.replayed else at_least(self.change.version)
         try:
             return await self.session.transcript(consistency=wanted)
@@ -113,23 +119,19 @@ class Putting:
         plain = not any(name in request.headers for name in _CONDITIONS)
         if plain and len(raw) >= SMALLEST_BODY and inputs.is_json(request):
             session = session_of(self._cache, session_id, _Guess(*self._guess(session_id, raw)))
-            held = await session.put_record()
-            if held is not None:
-                known, data = held
-                expected = Expected(session.key, known, self._fingerprint)
-                record = PutRecord.load(data, self._fingerprint)
-                grown = record and match(raw, record, expected.seed)
-                if grown and (put := await self._grown(session, raw, expected, grown)):
-                    return put
+            found = await session.put_record()
+            expected = Expected(session.key, found[0].held if found else 0, self._fingerprint)
+            record = PutRecord.load(found[1], self._fingerprint) if found else None
+            grown = match(raw, record) if record else None
+            if found and grown and (put := await self._grown(session, raw, found[0], grown)):
+                return put
         return await self._whole(request, raw, expected)
 
     def close(self) -> None:
         """End the process beside the worker."""
         self._offload.close()
 
-    async def _grown(
-        self, session: Session, raw: bytes, expected: Expected, grown: Grown
-    ) -> Put | None:
+    async def _grown(self, session: Session, raw: bytes, held: Known, grown: Grown) -> Put | None:
         try:
             body = inputs.checked(grown.value, PutSession)
             messages = checked_messages(body.messages, self._settings)
@@ -137,20 +139,20 @@ class Putting:
             return None
         if SessionKey(body.namespace or "", body.user_id or "", session.key[2]) != session.key:
             return None
-        header, held = expected.known
-        record = record_after(raw, grown, held, expected.seed)
+        record = record_after(raw, grown, messages, held.held)
         try:
             change, page = await session.put(
                 messages,
                 fields_of(body),
                 ttl_seconds=body.ttl_seconds,
                 record=record.dump() if record else b"",
-                known=Known(header, grown.known.messages),
+                known=Known(held.header, grown.known.messages),
             )
         except VersionMismatchError:
             return None
         undated = grown.record.undated or any(each.created_at is None for each in messages)
-        return Put(change, page, session, undated, cut=True)
+        echo = record.echo(raw) if record else None
+        return Put(change, page, session, undated, cut=True, echo=echo)
 
     async def _whole(self, request: Request, raw: bytes, expected: Expected | None) -> Put:
         session_id = request.path_params["session_id"]

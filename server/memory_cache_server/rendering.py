@@ -59,12 +59,14 @@ def session_document(
     window: int | None,
     *,
     no_data: Mapping[str, Any] | None,
+    messages: bytes | memoryview | None = None,
 ) -> bytes:
     """
     Return the contract's document of a session, in its order; messages are joined, not parsed.
 
     ``name``: as the client called the session: stands in where the session itself has no scope.
     ``no_data``: what the contract says where there is none: `{}` to a GET, null to a PUT.
+    ``messages``: those of the page, joined already.
     """
     fields = page.fields
     used, until = percentages(tokens_of(page), window, empty=page.start == page.end)
@@ -86,7 +88,10 @@ def session_document(
         "context_percentage_total_used": used,
         "context_percentage_until_summarization": until,
     }
-    return page.view_json_between(b'{"messages":', b"," + orjson.dumps(rest)[1:])
+    after = b"," + orjson.dumps(rest)[1:]
+    if messages is not None:
+        return b"".join((b'{"messages":[', messages, b"]", after))
+    return page.view_json_between(b'{"messages":', after)
 
 
 def page_document(page: Page) -> bytes:

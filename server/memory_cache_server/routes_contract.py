@@ -142,7 +142,8 @@ async def put_session(request: Request) -> Response:
     page = await put.whole_page()
     if page.version is not None:
         headers["memory-version"] = str(page.version)
-    return bytes_response(session_document(page, key, window, no_data=None), headers)
+    document = session_document(page, key, window, no_data=None, messages=put.echo)
+    return bytes_response(document, headers)
 
 
 @router.delete(

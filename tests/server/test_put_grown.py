@@ -26,14 +26,14 @@ TURNS = 60
 
 
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each PUT that asked, whether the short way was taken; bodies of any size ask."""
-    outcomes: list[bool] = []
+def puts(monkeypatch: pytest.MonkeyPatch) -> list[Put | None]:
+    """What the short way did for each PUT that asked; None: nothing. Bodies of any size ask."""
+    outcomes: list[Put | None] = []
     short = Putting._grown  # noqa: SLF001  # watched, not replaced
 
     async def watched(*call: Any) -> Put | None:  # noqa: ANN401  # handed on
         put = await short(*call)
-        outcomes.append(put is not None)
+        outcomes.append(put)
         return put
 
     monkeypatch.setattr(Putting, "_grown", watched)
@@ -51,17 +51,23 @@ class Client:
         self.separators = self.draw.choice([(",", ":"), (", ", ": ")])
         self.order = self.draw.sample(["context", "messages", "namespace", "data"], 4)
         self.dated = self.draw.random() < 0.7
+        self.full = self.dated and self.separators == (",", ":") and self.draw.random() < 0.7
         self.context = "c"
 
     def new(self) -> dict[str, Any]:
         """A message nobody has sent before."""
         self.made += 1
-        said = {"role": "user", "content": f'{self.made} \u00e9 \u2028 "[]{{}}, ' + "x" * 40}
+        said: dict[str, Any] = {
+            "role": "user",
+            "content": f'{self.made} \u00e9 \u2028 "[]{{}}, ' + "x" * 40,
+        }
         if self.dated:
             said |= {
                 "id": f"id-{self.made}",
                 "created_at": f"2026-01-01T00:{self.made // 60 % 60:02}:{self.made % 60:02}Z",
             }
+        if self.full:
+            said |= {"persisted_at": None, "discrete_memory_extracted": "f"}
         return said
 
     def turn(self) -> None:
@@ -112,7 +118,7 @@ async def put(client: httpx.AsyncClient, body: bytes, **headers: str) -> httpx.R
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_same_state(valkey_url: str, taken: list[bool], seed: int) -> None:
+async def test_same_state(valkey_url: str, puts: list[Put | None], seed: int) -> None:
     """Whatever a client does, the session holds what it sent, and equal messages keep their ids."""
     writer = Client(seed)
     async with serving(valkey_url) as client:
@@ -138,10 +144,70 @@ async def test_same_state(valkey_url: str, taken: list[bool], seed: int) -> None
                     break
             assert page.token_count == sum((await session.recent(10_000)).token_counts or ())
             before = stored
-    assert sum(taken) > TURNS // 4, "the short way is taken"
+    assert sum(put is not None for put in puts) > TURNS // 4, "the short way is taken"
+    echoed = any(put.echo is not None for put in puts if put)
+    assert echoed == writer.full, "the body's own bytes are the echo where they may be"
 
 
-async def test_keeps_what_the_contract_cannot_say(valkey_url: str, taken: list[bool]) -> None:
+def full(at: int, **changes: object) -> dict[str, Any]:
+    """A message as answers give it, but for changes; one may leave a field out."""
+    said = {
+        "role": "user",
+        "content": f'{at} \u00e9\u2028 "\\n' + "x" * 40,
+        "id": f"id-{at}",
+        "created_at": f"2026-01-01T00:00:{at:02}.500000Z",
+        "persisted_at": None,
+        "discrete_memory_extracted": "f",
+    }
+    return {name: value for name, value in {**said, **changes}.items() if value != "left out"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "echoed"),
+    [
+        ({}, True),
+        ({"id": "left out"}, False),
+        ({"created_at": "left out"}, False),
+        ({"persisted_at": "2026-01-01", "discrete_memory_extracted": "left out"}, False),
+        ({"content": '","discrete_memory_extracted":"f"'}, True),
+        ({"created_at": "2026-01-01T00:00:00+00:00"}, False),
+        ({"created_at": "2026-01-01T01:00:00+01:00"}, True),
+        ({"discrete_memory_extracted": "left out", "topics": ["a"]}, False),
+        ({"content": "\u0000 \U0001f600"}, True),
+    ],
+)
+@pytest.mark.parametrize("odd", [2, 7])
+@pytest.mark.parametrize("always", [{}, {"persisted_at": "left out"}], ids=["as read", "by client"])
+async def test_echo(  # cases
+    valkey_url: str,
+    puts: list[Put | None],
+    changes: dict[str, object],
+    odd: int,
+    always: dict[str, object],
+    *,
+    echoed: bool,
+) -> None:
+    """The echo is what a GET gives, also where it is a piece of the body, and one is odd."""
+    async with serving(valkey_url) as client:
+        for count in (4, 5, 6, 8, 8, 9):
+            messages = [
+                full(at, **{**always, **(changes if at == odd else {})}) for at in range(count)
+            ]
+            body = {"namespace": "acme", "messages": messages, "context": str(count)}
+            text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+            answer = await put(client, text.encode())
+            read = await client.get(SESSION, params={"namespace": "acme"})
+            assert answer.headers["memory-version"] == read.headers["memory-version"]
+            here, there = answer.json(), read.json()
+            assert {**there, "data": None} == here
+            assert len(here["messages"]) == count
+            messages_, _, _ = answer.content.partition(b',"memories":')
+            assert read.content.startswith(messages_), "byte for byte"
+    last = [put for put in puts if put][-1]
+    assert (last.echo is not None) == echoed
+
+
+async def test_keeps_what_the_contract_cannot_say(valkey_url: str, puts: list[Put | None]) -> None:
     """A client that knows six fields cannot strip a tool call, whichever way its PUT takes."""
     async with serving(valkey_url) as client:
         cache = client._transport.app.state.services.cache  # type: ignore[attr-defined]  # noqa: SLF001
@@ -156,10 +222,10 @@ async def test_keeps_what_the_contract_cannot_say(valkey_url: str, taken: list[b
             stored = await session.transcript()
             assert stored.messages[0] == call
             seen = json.loads(stored.view_json)
-    assert any(taken)
+    assert any(puts)
 
 
-async def test_rerendered_turn(valkey_url: str, taken: list[bool]) -> None:
+async def test_rerendered_turn(valkey_url: str, puts: list[Put | None]) -> None:
     """A client that writes last turn's messages anew, as the server dates them, stays on it."""
     messages: list[dict[str, Any]] = []
     async with serving(valkey_url) as client:
@@ -180,10 +246,10 @@ async def test_rerendered_turn(valkey_url: str, taken: list[bool]) -> None:
             body = json.dumps({"messages": messages}, separators=(",", ":")).encode()
             answer = await put(client, body)
             assert [m["id"] for m in answer.json()["messages"]] == [m["id"] for m in messages]
-    assert taken[-8:] == [True] * 8
+    assert all(puts[-8:])
 
 
-async def test_odd_bodies(valkey_url: str, taken: list[bool]) -> None:
+async def test_odd_bodies(valkey_url: str, puts: list[Put | None]) -> None:
     """Bodies that begin as the last one and go on oddly are answered as anybody else's."""
     messages = [
         {"role": "user", "content": "x" * 50, "id": str(i), "created_at": "2026-01-01T00:00:00Z"}
@@ -212,7 +278,7 @@ async def test_odd_bodies(valkey_url: str, taken: list[bool]) -> None:
         moved = await put(client, head + b'],"user_id":"u"}')
         assert moved.json()["user_id"] == "u"
         assert len((await client.get(SESSION)).json()["messages"]) == 5
-    assert any(taken)
+    assert any(puts)
 
 
 async def test_long_bodies_are_parsed_beside(
