@@ -164,4 +164,4 @@ def test_nothing_is_torn_on_a_bus_that_loses() -> None:
 @pytest.mark.parametrize("machine", [Machine, LossyMachine])
 def test_for_long(machine: type[Machine]) -> None:
     """The same, for many more runs."""
-    explore(machine, 900)
+    explore(machine, 500)

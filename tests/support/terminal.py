@@ -19,10 +19,12 @@ def on_terminal(*words: str, cwd: Path, columns: int = 100) -> tuple[int, str]:
     """Run a command on a terminal this wide; its exit code, and all that reached the terminal."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+    variables = environment(TERM="xterm-256color")
+    variables.pop("COLUMNS", None)  # it would be taken for the width
     process = subprocess.Popen(
         [*COMMAND, *words],
         cwd=cwd,
-        env=environment(TERM="xterm-256color"),
+        env=variables,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
