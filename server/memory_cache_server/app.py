@@ -78,7 +78,8 @@ def create_app(settings: Settings) -> FastAPI:
             count_tokens=count_tokens,
         )
         async with open_cache(settings.redis_url, config=config) as cache:
-            fingerprint = digest(_release(), name, SUMMARIZATION_THRESHOLD)
+            stamped = settings.require_message_timestamps
+            fingerprint = digest(_release(), name, SUMMARIZATION_THRESHOLD, stamped)
             putting = Putting(cache, settings, fingerprint)
             app.state.services = Services(cache, settings, fingerprint, putting)
             try:

@@ -32,8 +32,8 @@ _MATTERS: Final = frozenset({b"cache-control", b"memory-min-version", b"if-none-
 ASKED: Final = "memory_cache.asked"
 """In the state of a scope for which there was no ready answer a moment ago."""
 
-READY_COST: Final = 1024
-"""Bytes charged for a ready answer beside its body."""
+READY_COST: Final = 3584
+"""Bytes charged for a ready answer beside its body: what its plan and headers take."""
 
 
 class Answer(NamedTuple):
@@ -109,7 +109,10 @@ class FastPath:
         target = scope["raw_path"] + b"?" + scope["query_string"]
         ready = self._ready.get(target)
         if ready is None or not ready.valid(ready.header):
-            ready = self._make_ready(target, ready)
+            try:
+                ready = self._make_ready(target, ready)
+            except Exception:  # noqa: BLE001  # such as damage, or a name that is none
+                return None  # nothing may be raised where a request is parsed: the routes word it
         if ready is None or tags is None:
             return None if ready is None else ready.answer
         return _not_modified(ready, tags)

@@ -18,6 +18,8 @@ from memory_cache import (
     NEWEST,
     Change,
     ContractMessage,
+    DamagedSessionError,
+    InvalidNameError,
     Known,
     MemoryCacheError,
     Page,
@@ -41,7 +43,8 @@ from memory_cache_server.put_parse import (
     parse_put_packed,
     unpacked,
 )
-from memory_cache_server.put_prefix import SMALLEST_BODY, Grown, PutRecord, match, record_after
+from memory_cache_server.put_prefix import SMALLEST_BODY, Grown, match, record_after
+from memory_cache_server.put_record import PutRecord
 from memory_cache_server.schemas import PutSession
 from memory_cache_server.settings import Settings
 
@@ -118,13 +121,16 @@ class Putting:
         session_id = request.path_params["session_id"]
         plain = not any(name in request.headers for name in _CONDITIONS)
         if plain and len(raw) >= SMALLEST_BODY and inputs.is_json(request):
-            session = session_of(self._cache, session_id, _Guess(*self._guess(session_id, raw)))
-            found = await session.put_record()
-            expected = Expected(session.key, found[0].held if found else 0, self._fingerprint)
+            session = self._guessed(session_id, raw)
+            found = await _remembered(session) if session else None
+            if session:
+                expected = Expected(session.key, found[0].held if found else 0, self._fingerprint)
             record = PutRecord.load(found[1], self._fingerprint) if found else None
             grown = match(raw, record) if record else None
-            if found and grown and (put := await self._grown(session, raw, found[0], grown)):
-                return put
+            if session and found and grown:
+                put = await self._grown(session, raw, found[0], grown)
+                if put is not None:
+                    return put
         return await self._whole(request, raw, expected)
 
     def close(self) -> None:
@@ -150,7 +156,7 @@ class Putting:
             )
         except VersionMismatchError:
             return None
-        undated = grown.record.undated or any(each.created_at is None for each in messages)
+        undated = grown.known.undated or any(each.created_at is None for each in messages)
         echo = record.echo(raw) if record else None
         return Put(change, page, session, undated, cut=True, echo=echo)
 
@@ -158,7 +164,7 @@ class Putting:
         session_id = request.path_params["session_id"]
         parsed = await self._parsed(request, raw, expected)
         namespace, user_id, _ = parsed.key
-        scope = _Guess(namespace, user_id)
+        scope = _Scoped(namespace, user_id)
         session = session_of(self._cache, session_id, scope, scope_in=("body",))
         terms = await change_terms(request, session)
         change, page = await session.put(
@@ -187,6 +193,14 @@ class Putting:
                 return replace(parsed, messages=messages)
         return parse_put(raw, session_id, self._settings, expected, is_json=is_json)
 
+    def _guessed(self, session_id: str, raw: bytes) -> Session | None:
+        """Return the session that the body is about, probably; None: there can be no such one."""
+        namespace, user_id = self._guess(session_id, raw)
+        try:
+            return self._cache.session(session_id, namespace=namespace, user_id=user_id)
+        except InvalidNameError:
+            return None
+
     def _guess(self, session_id: str, raw: bytes) -> _Scope:
         known = self._scopes.get(session_id)
         if known is not None:
@@ -200,7 +214,15 @@ class Putting:
         return found.get(b"namespace"), found.get(b"user_id")
 
 
+async def _remembered(session: Session) -> tuple[Known, bytes] | None:
+    """Return the record of its last PUT, if it can be read: the session is but a guess."""
+    try:
+        return await session.put_record()
+    except DamagedSessionError:
+        return None
+
+
 @dataclass(slots=True)
-class _Guess:
+class _Scoped:
     namespace: str | None
     user_id: str | None

@@ -104,6 +104,22 @@ async def test_sees_changes(app: FastAPI) -> None:
     assert b"newer" in after[2]
 
 
+async def test_damage(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be answered at once is for the routes, whatever goes wrong."""
+    behind = Counting(app)
+    fast = FastPath(behind, 1_000_000)
+    asked = request("/v1/working-memory/chat-1", "recent_messages_limit=2")
+    expected = await ask(app, asked)
+
+    def broken(*_: object, **__: object) -> bytes:
+        raise ValueError
+
+    monkeypatch.setattr("memory_cache_server.fast_path.session_document", broken)
+    assert fast.answer(asked) is None
+    assert await ask(fast, asked) == expected
+    assert behind.calls == 1
+
+
 @pytest.mark.parametrize("budget", [0, 5_000, 50_000])
 async def test_budget(app: FastAPI, budget: int) -> None:
     """Ready answers keep to their budget, and none at all is fine."""

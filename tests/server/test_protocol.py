@@ -151,6 +151,23 @@ def test_same_head(client: Client) -> None:
     assert heads[0] == heads[1]
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"/v1/working-memory/{'a' * 513}?recent_messages_limit=20",
+        f"{HOT}&namespace={'n' * 513}",
+    ],
+)
+def test_name_that_is_none(client: Client, target: str) -> None:
+    """A name that the library refuses gets the routes' words, also in a row with others."""
+    for each in (HOT, target, "/v1/health", target, target, HOT):
+        client.ask(each)
+    statuses = [client.answer() for _ in range(6)]
+    assert [status for status, _, _ in statuses] == [200, 422, 200, 422, 422, 200]
+    client.ask(f"{target}&unknown=1")
+    assert client.answer()[2] == statuses[1][2]
+
+
 def test_not_modified(client: Client) -> None:
     """Who has the answer is told so at once, without a body."""
     client.ask(HOT)
