@@ -175,12 +175,14 @@ class Listener:
     async def _beat(self) -> None:
         while True:
             await self._up.wait()
+            # From fence to fence: a busy loop, in which each takes long, must not stretch it.
+            due = self._clock.now() + self._config.staleness_seconds / 3
             try:
                 await self.fresh()
             except StoreError as error:
                 _log.warning("near cache: no lease (%s)", error.reason)
             self._near.unsubscribe_retired(self._clock.now())
-            await asyncio.sleep(self._config.staleness_seconds / 3)
+            await asyncio.sleep(max(0.0, due - self._clock.now()))
 
     # The sweep
 

@@ -48,11 +48,31 @@ def test_lease_is_counted_from_sending() -> None:
 
     async def main(rig: Rig) -> None:
         worker, _, _ = await two(rig)
-        async with worker.gates.gate("fence.done") as arrived:
-            await arrived
-            await asyncio.sleep(0.6)
+        slow = worker.gates.close("fence.done")
+        await slow.arrived
+        await asyncio.sleep(0.6)
+        slow.open()
+        next_ = worker.gates.close("fence.done")
         await turns()
         assert worker.cache.statistics().lease_seconds == pytest.approx(T_SECONDS - 0.6)
+        next_.open()
+
+    run(main)
+
+
+def test_slow_fences_follow_one_another() -> None:
+    """Fences that each take longer than they are apart keep the lease all the same."""
+
+    async def main(rig: Rig) -> None:
+        worker, _, _ = await two(rig)
+        chat = await warm(worker)
+        for _ in range(6):
+            async with worker.gates.gate("fence.done") as arrived:
+                await arrived
+                for _ in range(4):
+                    await asyncio.sleep(0.1)
+                    assert chat.peek(1) is not None
+        assert worker.cache.statistics().lapses == 0
 
     run(main)
 
