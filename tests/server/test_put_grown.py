@@ -12,34 +12,16 @@ import random
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-import httpx
 import pytest
-from redis.asyncio import Redis
 
 from memory_cache import Page
-from memory_cache_server import putting
 from memory_cache_server.errors import Problem
 from memory_cache_server.offload import Offload
-from memory_cache_server.putting import Put, Putting
+from memory_cache_server.putting import Put
 from support.in_process import SESSION, serving
+from support.put_bodies import put
 
 TURNS = 60
-
-
-@pytest.fixture
-def puts(monkeypatch: pytest.MonkeyPatch) -> list[Put | None]:
-    """What the short way did for each PUT that asked; None: nothing. Bodies of any size ask."""
-    outcomes: list[Put | None] = []
-    short = Putting._grown  # noqa: SLF001  # watched, not replaced
-
-    async def watched(*call: Any) -> Put | None:  # noqa: ANN401  # handed on
-        put = await short(*call)
-        outcomes.append(put)
-        return put
-
-    monkeypatch.setattr(Putting, "_grown", watched)
-    monkeypatch.setattr(putting, "SMALLEST_BODY", 0)
-    return outcomes
 
 
 class Client:
@@ -112,12 +94,6 @@ def given(page: Page, sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: held[name] for name in each} for held, each in zip(stored, sent, strict=True)]
 
 
-async def put(client: httpx.AsyncClient, body: bytes, **headers: str) -> httpx.Response:
-    """The answer to a PUT of these very bytes."""
-    headers = {"content-type": "application/json", **headers}
-    return await client.put(SESSION, content=body, headers=headers)
-
-
 @pytest.mark.parametrize("seed", range(6))
 async def test_same_state(valkey_url: str, puts: list[Put | None], seed: int) -> None:
     """Whatever a client does, the session holds what it sent, and equal messages keep their ids."""
@@ -148,137 +124,6 @@ async def test_same_state(valkey_url: str, puts: list[Put | None], seed: int) ->
     assert sum(put is not None for put in puts) > TURNS // 4, "the short way is taken"
     echoed = any(put.echo is not None for put in puts if put)
     assert echoed == writer.full, "the body's own bytes are the echo where they may be"
-
-
-def full(at: int, **changes: object) -> dict[str, Any]:
-    """A message as answers give it, but for changes; one may leave a field out."""
-    said = {
-        "role": "user",
-        "content": f'{at} \u00e9\u2028 "\\n' + "x" * 40,
-        "id": f"id-{at}",
-        "created_at": f"2026-01-01T00:00:{at:02}.500000Z",
-        "persisted_at": None,
-        "discrete_memory_extracted": "f",
-    }
-    return {name: value for name, value in {**said, **changes}.items() if value != "left out"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "echoed"),
-    [
-        ({}, True),
-        ({"id": "left out"}, False),
-        ({"created_at": "left out"}, False),
-        ({"persisted_at": "2026-01-01", "discrete_memory_extracted": "left out"}, False),
-        ({"content": '","discrete_memory_extracted":"f"'}, True),
-        ({"created_at": "2026-01-01T00:00:00+00:00"}, False),
-        ({"created_at": "2026-01-01T01:00:00+01:00"}, True),
-        ({"discrete_memory_extracted": "left out", "topics": ["a"]}, False),
-        ({"content": "\u0000 \U0001f600"}, True),
-    ],
-)
-@pytest.mark.parametrize("odd", [2, 7])
-@pytest.mark.parametrize("always", [{}, {"persisted_at": "left out"}], ids=["as read", "by client"])
-async def test_echo(  # cases
-    valkey_url: str,
-    puts: list[Put | None],
-    changes: dict[str, object],
-    odd: int,
-    always: dict[str, object],
-    *,
-    echoed: bool,
-) -> None:
-    """The echo is what a GET gives, also where it is a piece of the body, and one is odd."""
-    async with serving(valkey_url) as client:
-        for count in (4, 5, 6, 8, 8, 9):
-            messages = [
-                full(at, **{**always, **(changes if at == odd else {})}) for at in range(count)
-            ]
-            body = {"namespace": "acme", "messages": messages, "context": str(count)}
-            text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-            answer = await put(client, text.encode())
-            read = await client.get(SESSION, params={"namespace": "acme"})
-            assert answer.headers["memory-version"] == read.headers["memory-version"]
-            here, there = answer.json(), read.json()
-            assert {**there, "data": None} == here
-            assert len(here["messages"]) == count
-            messages_, _, _ = answer.content.partition(b',"memories":')
-            assert read.content.startswith(messages_), "byte for byte"
-    last = [put for put in puts if put][-1]
-    assert (last.echo is not None) == echoed
-
-
-async def test_warning_ends_with_its_message(valkey_url: str, puts: list[Put | None]) -> None:
-    """A message without a time is told of for as long as it is sent, not for ever."""
-    told = []
-    async with serving(valkey_url) as client:
-        for count, changes in (
-            (5, {}),
-            (6, {"created_at": "left out"}),
-            (6, {}),
-            (7, {}),
-            (8, {"id": "left out"}),
-            (8, {}),
-            (9, {}),
-        ):
-            messages = [full(at) for at in range(count)]
-            messages[-1] = full(count - 1, **changes)
-            body = json.dumps({"messages": messages}, separators=(",", ":"), ensure_ascii=False)
-            answer = await put(client, body.encode())
-            told.append("x-deprecation-warning" in answer.headers)
-    assert told == [False, True, False, False, False, False, False]
-    assert [put is not None and put.echo is not None for put in puts] == [
-        False, True, True, False, True, True,
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "data",
-    [{"user_id": "line one\nline two"}, {"namespace": "n" * 600}, {"namespace": "elsewhere"}],
-)
-async def test_words_of_a_scope_elsewhere(
-    valkey_url: str, puts: list[Put | None], data: dict[str, str]
-) -> None:
-    """What looks like a scope near the end of the body is but a guess."""
-    async with serving(valkey_url) as client:
-        for count in (4, 5, 6):
-            body = {"namespace": "acme", "messages": list(map(full, range(count))), "data": data}
-            answer = await put(client, json.dumps(body).encode())
-            assert (answer.status_code, answer.json()["namespace"]) == (200, "acme")
-            assert len(answer.json()["messages"]) == count
-        wrong = await put(client, json.dumps({"messages": [], "namespace": "bad\n"}).encode())
-        assert wrong.json()["detail"][0]["loc"] == ["body", "namespace"]
-    assert puts, "the second is guessed rightly"
-
-
-@pytest.mark.parametrize(
-    "facts", [b"", b"5", b"null", b"[]", b'[1,"f",7,[]]', b'[2,"f",7,[[1,2]]]', b"{"]
-)
-async def test_record_of_another_release(valkey_url: str, facts: bytes) -> None:
-    """A record that this server would not have written is as none."""
-    messages = [full(at, content="x" * 5_000) for at in range(8)]
-    async with serving(valkey_url) as client:
-        for count in (4, 5, 6):
-            body = json.dumps({"messages": messages[:count]}).encode()
-            answer = await put(client, body)
-            assert answer.status_code == 200
-            async with Redis.from_url(valkey_url, protocol=2) as admin:
-                [name] = [key async for key in admin.scan_iter("mc:{*") if b":op:" not in key]
-                held = await admin.hget(name, "p")
-                assert isinstance(held, bytes)
-                await admin.hset(name, "p", held.split(b" ")[0] + b" " + facts + b"\nhead")
-
-
-async def test_stricter_settings(valkey_url: str) -> None:
-    """What a server with other settings has taken is not known to one that is stricter."""
-    messages = [full(at, content="x" * 5_000, created_at="left out") for at in range(5)]
-    async with serving(valkey_url) as client:
-        assert (await put(client, json.dumps({"messages": messages}).encode())).status_code == 200
-        assert (await put(client, json.dumps({"messages": messages}).encode())).status_code == 200
-    messages.append(full(5))
-    async with serving(valkey_url, require_message_timestamps=True) as client:
-        answer = await put(client, json.dumps({"messages": messages}).encode())
-    assert answer.status_code == 422
 
 
 async def test_keeps_what_the_contract_cannot_say(valkey_url: str, puts: list[Put | None]) -> None:
