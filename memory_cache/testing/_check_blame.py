@@ -142,7 +142,7 @@ def _order(scene: Scene, page: Read, expected: Expected) -> Found:
         name = sighting.name
         if counts[name] > max(1, usual[name]):
             yield AnomalyKind.DUPLICATE, f"{name!r} at {seq}, {counts[name]} times in all"
-        elif place.get(name, seq) < latest:
+        elif name in place and place[name] < latest:
             away = place[name] < page.start
             kind = AnomalyKind.DUPLICATE if away else AnomalyKind.REORDER
             yield kind, f"{name!r} at {seq}, whose place is {place[name]}"

@@ -246,6 +246,15 @@ def two_at_one_seq(base: Base) -> None:
     base.show(*names)
 
 
+def before_unknown(base: Base) -> None:
+    """A message is in the place of half an append, and behind it some whose place is unknown."""
+    names = base.reference.names(2)
+    for name in names:
+        sent = base.read.sent - 0.1
+        base.sent(Write(WriteKind.APPEND, "chat", "c1", "w1", sent, None, Applied.UNKNOWN, (name,)))
+    base.show(base.last.names[0], *names)
+
+
 def not_its_condition(base: Base) -> None:
     """A conditional change was made on another version."""
     at = base.history.writes.index(base.after)
@@ -293,6 +302,7 @@ PLANTS: list[tuple[AnomalyKind, Plant]] = [
     (AnomalyKind.PHANTOM, removed),
     (AnomalyKind.AFTER_REFUSAL, lambda base: base.extend(base.refused.names[0])),
     (AnomalyKind.PARTIAL_APPEND, partial),
+    (AnomalyKind.PARTIAL_APPEND, before_unknown),
     (AnomalyKind.REPLAY_MISMATCH, replay),
     (AnomalyKind.DIVERGENCE, one_more_tag),
     (AnomalyKind.DIVERGENCE, two_at_one_seq),

@@ -26,7 +26,7 @@ from support.put_bodies import full, put
 )
 @pytest.mark.parametrize("odd", [2, 7])
 @pytest.mark.parametrize("always", [{}, {"persisted_at": "left out"}], ids=["as read", "by client"])
-async def test_echo(  # cases
+async def test_echo(
     valkey_url: str,
     puts: list[Put | None],
     changes: dict[str, object],
