@@ -17,10 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from memory_cache import MemoryCacheError
 from memory_cache_server.errors import ErrorBoundary, Problem, answer
-from memory_cache_server.names import decoded
+from memory_cache_server.names import PLAIN_SESSION, decoded
 from memory_cache_server.services import Application
 
-_PATH: Final = re.compile(rb"/v1/working-memory/([A-Za-z0-9._~-]+)(/messages)?")
+_PATH: Final = re.compile(PLAIN_SESSION + rb"(/messages)?")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -15,11 +15,11 @@ from starlette.types import Receive, Scope, Send
 from memory_cache import MemoryCacheError
 from memory_cache_server.errors import ErrorBoundary
 from memory_cache_server.event_stream import EventStream
-from memory_cache_server.names import plain_query
+from memory_cache_server.names import PLAIN_SESSION, plain_query
 from memory_cache_server.routes_events import LAST, stream_of
 from memory_cache_server.services import Application
 
-_PATH: Final = re.compile(rb"/v1/working-memory/([A-Za-z0-9._~-]+)/events")
+_PATH: Final = re.compile(PLAIN_SESSION + rb"/events")
 _LAST: Final = LAST.encode()
 _QUERY: Final = frozenset({"namespace", "user_id"})
 

@@ -16,12 +16,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from memory_cache import Header, Page, SessionKey, Tier
 from memory_cache_server.conditional import Reading
-from memory_cache_server.names import plain_query
+from memory_cache_server.names import PLAIN_SESSION, plain_query
 from memory_cache_server.rendering import PRIVATE, read_headers, session_document
 from memory_cache_server.schemas import SessionQuery
 from memory_cache_server.services import Application, Services
 
-_PATH: Final = re.compile(rb"/v1/working-memory/([A-Za-z0-9._~-]+)")
+_PATH: Final = re.compile(PLAIN_SESSION)
 _LIMIT_NAME: Final = "recent_messages_limit"
 _QUERY: Final = frozenset({_LIMIT_NAME, "namespace", "user_id"})
 _LIMIT: Final = re.compile(r"[1-9][0-9]{0,3}")

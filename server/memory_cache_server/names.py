@@ -19,6 +19,9 @@ QUERY: Final = "memory_cache.query"
 """Where a request's scope has its query: the last value of each name."""
 
 SESSIONS: Final = "/v1/working-memory/"
+PLAIN_SESSION: Final = SESSIONS.encode() + rb"([A-Za-z0-9._~-]+)"
+"""A pattern: the raw path to a session, with an id that needs no decoding."""
+
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]*")
 _FIRST_PRINTABLE: Final = 0x20
 _DELETE: Final = 0x7F

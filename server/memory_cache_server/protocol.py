@@ -58,7 +58,6 @@ class Protocol(HttpToolsProtocol):
             self._at_once is not None
             and app is self.app
             and cycle.keep_alive
-            and not cycle.access_log
             and not self.flow.write_paused
             and not self.pipeline
         ):

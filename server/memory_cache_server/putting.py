@@ -43,7 +43,7 @@ from memory_cache_server.put_parse import (
     parse_put_packed,
     unpacked,
 )
-from memory_cache_server.put_prefix import SMALLEST_BODY, Grown, match, record_after
+from memory_cache_server.put_prefix import SMALLEST_BODY, match, record_after
 from memory_cache_server.put_record import PutRecord
 from memory_cache_server.schemas import PutSession
 from memory_cache_server.settings import Settings
@@ -117,27 +117,26 @@ class Putting:
         raw = await inputs.read(request, self._settings.max_body_bytes)
         if len(raw) >= GROWING_BODY:
             self._offload.start()
-        expected: Expected | None = None
-        session_id = request.path_params["session_id"]
-        plain = not any(name in request.headers for name in _CONDITIONS)
-        if plain and len(raw) >= SMALLEST_BODY and inputs.is_json(request):
-            session = self._guessed(session_id, raw)
-            found = await _remembered(session) if session else None
-            if session:
-                expected = Expected(session.key, found[0].held if found else 0, self._fingerprint)
-            record = PutRecord.load(found[1], self._fingerprint) if found else None
-            grown = match(raw, record) if record else None
-            if session and found and grown:
-                put = await self._grown(session, raw, found[0], grown)
-                if put is not None:
-                    return put
-        return await self._whole(request, raw, expected)
+        session = self._guessed(request, raw)
+        if session is None:
+            return await self._whole(request, raw, None)
+        found = await _remembered(session)
+        put = await self._grown(session, raw, *found) if found else None
+        if put is not None:
+            return put
+        held = found[0].held if found else 0
+        return await self._whole(request, raw, Expected(session.key, held, self._fingerprint))
 
     def close(self) -> None:
         """End the process beside the worker."""
         self._offload.close()
 
-    async def _grown(self, session: Session, raw: bytes, held: Known, grown: Grown) -> Put | None:
+    async def _grown(self, session: Session, raw: bytes, held: Known, data: bytes) -> Put | None:
+        """Put a body that begins as the one whose record ``data`` is; None: it is another."""
+        was = PutRecord.load(data, self._fingerprint)
+        grown = match(raw, was) if was else None
+        if grown is None:
+            return None
         try:
             body = inputs.checked(grown.value, PutSession)
             messages = checked_messages(body.messages, self._settings)
@@ -193,8 +192,13 @@ class Putting:
                 return replace(parsed, messages=messages)
         return parse_put(raw, session_id, self._settings, expected, is_json=is_json)
 
-    def _guessed(self, session_id: str, raw: bytes) -> Session | None:
-        """Return the session that the body is about, probably; None: there can be no such one."""
+    def _guessed(self, request: Request, raw: bytes) -> Session | None:
+        """Return the session whose last PUT the body may go on from, probably; None: none."""
+        if len(raw) < SMALLEST_BODY or not inputs.is_json(request):
+            return None
+        if any(name in request.headers for name in _CONDITIONS):
+            return None
+        session_id = request.path_params["session_id"]
         namespace, user_id = self._guess(session_id, raw)
         try:
             return self._cache.session(session_id, namespace=namespace, user_id=user_id)
