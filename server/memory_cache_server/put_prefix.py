@@ -100,7 +100,7 @@ def record_of(
         seed = secrets.randbits(_SEED_BITS)
         hashed = xxhash.xxh3_128(seed=seed)
         ends = _ends(at + 1 - len(separator), texts, separator)
-        new = _New(separator, texts, messages, taken, ends)
+        new = _New(texts, messages, taken, ends)
         return PutRecord(fingerprint, seed, body[:at], new.checkpoints(body, NOTHING, held, hashed))
     return None
 
@@ -118,7 +118,7 @@ def record_after(
         texts = list(map(dumps, rest))
         tail = b"".join(separator + text for text in texts)
         if body.startswith(tail, known.length):
-            new = _New(separator, texts, rest, taken, _ends(known.length, texts, separator))
+            new = _New(texts, rest, taken, _ends(known.length, texts, separator))
             checkpoints = new.checkpoints(body, known, held, grown.hashed)
             return PutRecord(was.fingerprint, was.seed, was.head, checkpoints)
     return None
@@ -128,7 +128,6 @@ def record_after(
 class _New:
     """Messages of a body that follow a checkpoint: as written, parsed, taken; where each ends."""
 
-    separator: bytes
     texts: Sequence[bytes]
     messages: Sequence[Any]
     taken: Sequence[ContractMessage]
@@ -151,15 +150,10 @@ class _New:
                 length,
                 hashed.hexdigest(),
                 known.undated or any("created_at" not in each for each in self.messages[some]),
-                self._forms(some, known.forms),
+                forms_of(self.texts[some], self.taken[some], known.forms),
             )
             found.append(known)
         return tuple(found)
-
-    def _forms(self, some: slice, among: tuple[int, ...]) -> tuple[int, ...]:
-        if self.separator != b"," and self.texts[some]:
-            return ()
-        return forms_of(self.texts[some], self.taken[some], among)
 
 
 def _place(body: bytes, texts: Sequence[bytes], separator: bytes) -> int | None:

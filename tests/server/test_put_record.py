@@ -79,6 +79,36 @@ async def test_warning_ends_with_its_message(valkey_url: str, puts: list[Put | N
     ]  # fmt: skip
 
 
+async def test_warning_stays_with_its_message(valkey_url: str, puts: list[Put | None]) -> None:
+    """A message without a time is told of each time that it is sent."""
+    told = []
+    async with serving(valkey_url) as client:
+        for count in (5, 6, 7, 8, 9):
+            messages = [full(at, **({"created_at": "left out"} if at == 5 else {}))
+                        for at in range(count)]  # fmt: skip
+            body = json.dumps({"messages": messages}, separators=(",", ":"), ensure_ascii=False)
+            told.append("x-deprecation-warning" in (await put(client, body.encode())).headers)
+    assert told == [False, True, True, True, True]
+    assert all(puts), "each was told by its bytes"
+
+
+async def test_percentage_of_what_is_sent_again(valkey_url: str, puts: list[Put | None]) -> None:
+    """A transcript that did not grow takes as much of the window as it did."""
+    body = json.dumps({"messages": list(map(full, range(9)))}, separators=(",", ":"),
+                      ensure_ascii=False)  # fmt: skip
+    async with serving(valkey_url) as client:
+        used = {
+            (await client.put(
+                f"{SESSION}?context_window_max=1000", content=body.encode(),
+                headers={"content-type": "application/json"},
+            )).json()["context_percentage_total_used"]
+            for _ in range(3)
+        }  # fmt: skip
+    assert len(used) == 1
+    assert used.pop() > 0
+    assert all(put is not None and put.echo is not None for put in puts)
+
+
 @pytest.mark.parametrize(
     "data",
     [{"user_id": "line one\nline two"}, {"namespace": "n" * 600}, {"namespace": "elsewhere"}],
