@@ -111,6 +111,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _release() -> str:
     try:
-        return version("memory-cache")
+        return version("agent-memory-cache")
     except PackageNotFoundError:  # run from a checkout that was never installed
         return "0"

@@ -92,7 +92,7 @@ class _Version(argparse.Action):
     """As argparse's own, but looks the version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"{parser.prog} {version(parser.prog)}")
+        print(f"{parser.prog} {version('agent-memory-cache')}")
         parser.exit()
 
 

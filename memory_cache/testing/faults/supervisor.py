@@ -84,7 +84,7 @@ async def _kill(ground: Ground, _: Member) -> AsyncIterator[None]:
     one that was started beside the first, must say that the folder is taken.
     """
     if not can_serve():
-        raise SkippedError("it needs the server: pip install 'memory-cache[server]'")
+        raise SkippedError("it needs the server: in a checkout, pip install '.[server]'")
     folder = ground.store.folder.parent / f"served-{next(ground.numbers)}"
     started: list[Served] = []
     try:
