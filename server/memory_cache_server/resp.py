@@ -37,9 +37,10 @@ class RespConnection:
 
     async def command(self, *words: str) -> Reply:
         """Send one command and read its answer; `RespError` if that is an error."""
-        encoded = [word.encode() for word in words]
-        self._writer.write(b"*%d\r\n" % len(words))
-        self._writer.writelines(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
+        encoded = [b"$%d\r\n%b\r\n" % (len(word), word) for word in map(str.encode, words)]
+        # In one write: since 3.12 `writelines` of asyncio does not look whether the connection has
+        # been closed, and fails with no OSError.
+        self._writer.write(b"".join([b"*%d\r\n" % len(words), *encoded]))
         async with asyncio.timeout(ANSWER_SECONDS):
             await self._writer.drain()
             try:
