@@ -1,16 +1,34 @@
 """Fixtures for all tests: real stores, each test with an empty one."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from support.processes import children, end
 from support.valkey import Kind, ValkeyServer, server_binary
+
+# A run in the background inherits that SIGINT is ignored, and one under nohup SIGHUP; so would all
+# that the tests start. A handler that does nothing ignores it here as well, and goes no further:
+# a program begins with the default for what was handled before it (POSIX, `execve`).
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 # A slow machine is no failure; and a build tries the same examples today as yesterday.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def _ends_its_processes() -> Iterator[None]:
+    """A test that leaves a process fails, and the process ends: it would fail another test."""
+    before = children()
+    yield
+    left = [end(pid) for pid in sorted(children() - before)]
+    assert left == []
 
 
 def flushed(server: ValkeyServer) -> str:
