@@ -3,11 +3,12 @@
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 
 import pytest
 from hypothesis import settings
 
-from support.processes import children, end
+from support.processes import children, end, left_since
 from support.valkey import Kind, ValkeyServer, server_binary
 
 # A run in the background inherits that SIGINT is ignored, and one under nohup SIGHUP; so would all
@@ -16,6 +17,9 @@ from support.valkey import Kind, ValkeyServer, server_binary
 for _number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
+
+# A process that multiprocessing starts once, at its first need of it, and keeps: no test's own.
+resource_tracker.ensure_running()
 
 # A slow machine is no failure; and a build tries the same examples today as yesterday.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
@@ -27,7 +31,7 @@ def _ends_its_processes() -> Iterator[None]:
     """A test that leaves a process fails, and the process ends: it would fail another test."""
     before = children()
     yield
-    left = [end(pid) for pid in sorted(children() - before)]
+    left = [end(pid) for pid in sorted(left_since(before))]
     assert left == []
 
 
