@@ -35,7 +35,7 @@ def server(
 @pytest.mark.slow
 @each_page
 def test_blocks_do_what_the_page_says(
-    page: Path, tmp_path: Path, valkey_tcp: ValkeyServer, request: pytest.FixtureRequest
+    page: Path, tmp_path: Path, valkey_tcp: ValkeyServer, server: ServerProcess
 ) -> None:
     """Every block of a page runs, from top to bottom, and prints what the page says it prints."""
     told = blocks(page)
@@ -50,10 +50,7 @@ def test_blocks_do_what_the_page_says(
             client.set(f"working_memory:{name}", json.dumps(session))
     started = {served_port(block.code) for block in told}
     ports = {6379: free_port() if 6379 in started else valkey_tcp.port}
-    if 8000 in started:
-        ports[8000] = free_port()
-    else:
-        ports[8000] = request.getfixturevalue("server").port
+    ports[8000] = free_port() if 8000 in started else server.port
     with Story(tmp_path, valkey_tcp.url, ports) as story:
         for block in told:
             story.tell(block)
