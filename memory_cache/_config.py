@@ -25,6 +25,8 @@ class CacheConfig:
         store_timeout_seconds: how long a reply is waited for (four times as long where whole
             transcripts move), and how long a change whose answer is lost is sent again.
         connect_timeout_seconds: for one attempt to connect; twice that with the first reply.
+        credentials_seconds: how often a credential provider is asked whether it has other
+            credentials; the connections authenticate again when it has.
         operation_seconds: how long an operation id is remembered.
         resend_seconds: how long the store remembers a change for the worker that made it, which
             sends it again for no longer than ``store_timeout_seconds`` when the answer is lost.
@@ -48,6 +50,7 @@ class CacheConfig:
     delta_bytes: int = 64 * KIB
     store_timeout_seconds: float = 2.0
     connect_timeout_seconds: float = 1.0
+    credentials_seconds: float = 30.0
     operation_seconds: float = 600.0
     resend_seconds: float = 60.0
     touch_seconds: float = 10.0

@@ -12,7 +12,7 @@ from memory_cache._listener import Listener
 from memory_cache._near import NearCache
 from memory_cache._ports import Bus, Clock, Store
 from memory_cache._reads import Reader
-from memory_cache._redis import RedisBackend
+from memory_cache._redis import CredentialProvider, RedisBackend, read_url
 from memory_cache._session import Parts, SessionCache
 from memory_cache._stats import Counters
 from memory_cache._tokens import estimate
@@ -22,24 +22,34 @@ from memory_cache._writes import Writer
 
 
 def open_cache(
-    url: str = "redis://localhost:6379", *, config: CacheConfig | None = None
+    url: str = "redis://localhost:6379",
+    *,
+    config: CacheConfig | None = None,
+    credential_provider: CredentialProvider | None = None,
 ) -> AbstractAsyncContextManager[SessionCache]:
     """
     Connect to a Redis >= 7.0 or a Valkey, and give a cache until the block ends.
 
-    ``url``: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with database and credentials as
-    redis-py reads them. Cancelled where the block ends, it closes all the same, and then goes on
-    being cancelled; that takes no longer than the store's time limits.
+    ``url``: ``redis://``, ``valkey://``, with TLS ``rediss://`` or ``valkeys://``, or ``unix://``,
+    with database, credentials and options as redis-py reads them; those of its options that change
+    nothing here are named in a warning. ``credential_provider``: one of redis-py's, for tokens that
+    change; the connections authenticate again when it has another one
+    (``CacheConfig.credentials_seconds``).
+
+    Cancelled where the block ends, it closes all the same, and then goes on being cancelled; that
+    takes no longer than the store's time limits.
 
     Raises:
-        ValueError: this is not a Redis URL.
-        StoreError: there is no server.
+        ValueError: something is wrong in the URL; at once, before the block is entered.
+        StoreError: there is no server, or its ACL does not permit what is needed.
         IncompatibleStoreError: the server is too old.
     """
-    wanted = config or CacheConfig()
+    wanted, where = config or CacheConfig(), read_url(url)
+    if credential_provider is not None and where.options.keys() & {"username", "password"}:
+        raise ValueError("the Redis URL has a user name or password beside a credential provider")
 
     async def connect() -> tuple[Store, Bus]:
-        backend = await RedisBackend.connect(url, wanted)
+        backend = await RedisBackend.connect(where, wanted, credential_provider)
         return backend.store, backend.bus
 
     return _Opening(connect, SystemClock(), wanted)

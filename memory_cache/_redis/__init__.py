@@ -1,5 +1,8 @@
 """The store and the bus on Redis; nothing else in this library imports redis-py."""
 
-from memory_cache._redis.backend import RedisBackend
+from redis.credentials import CredentialProvider
 
-__all__ = ["RedisBackend"]
+from memory_cache._redis.backend import RedisBackend
+from memory_cache._redis.url import read_url
+
+__all__ = ["CredentialProvider", "RedisBackend", "read_url"]

@@ -1,19 +1,26 @@
 """Store and bus of one URL, sharing the connection that writes take."""
 
 import asyncio
+import logging
 import secrets
 from typing import Self
 
+from redis.credentials import CredentialProvider
 from redis.exceptions import ResponseError
 
 from memory_cache._config import CacheConfig
 from memory_cache._errors import StoreError
 from memory_cache._redis.bus import RedisBus
 from memory_cache._redis.connect import Dialer
+from memory_cache._redis.credentials import Credentials, Renewal
 from memory_cache._redis.errors import translating
 from memory_cache._redis.keys import Keys
 from memory_cache._redis.lane import Lane
+from memory_cache._redis.permissions import check
 from memory_cache._redis.store import RedisStore
+from memory_cache._redis.url import StoreUrl
+
+_log = logging.getLogger("memory_cache")
 
 
 class RedisBackend:
@@ -25,37 +32,53 @@ class RedisBackend:
         self.bus = bus
 
     @classmethod
-    async def connect(cls, url: str, config: CacheConfig) -> Self:
+    async def connect(
+        cls, url: StoreUrl, config: CacheConfig, provider: CredentialProvider | None = None
+    ) -> Self:
         """
         Return store and bus of a URL, after the server has answered once.
 
         Raises:
-            ValueError: this is not a Redis URL.
             IncompatibleStoreError: the server is too old.
-            StoreError: there is no server.
+            StoreError: there is no server, or it does not permit what is needed.
         """
-        dialer = Dialer(url, config.connect_timeout_seconds)
-        keys = Keys(config.prefix, dialer.database)
+        if url.without_effect:
+            _log.warning("without effect in the Redis URL: %s", ", ".join(url.without_effect))
+        credentials = None if provider is None else Credentials(provider)
+        dialer = Dialer(url, config.connect_timeout_seconds, credentials)
+        keys = Keys(config.prefix, url.database)
         lane = Lane(dialer, config.store_timeout_seconds)
         bulk = Lane(dialer, 4 * config.store_timeout_seconds)
         store = RedisStore(lane, bulk, keys, dialer.clock, config)
+        bus = RedisBus(dialer, lane, keys)
         try:
             with translating():
                 # Without a near cache nothing hangs on it, and who only looks leaves no key behind.
-                first = _epoch(lane, keys.epoch) if config.near_cache_bytes else _ping(lane)
-                epoch = await asyncio.wait_for(first, config.store_timeout_seconds)
+                first = _check(lane, bus, keys) if config.near_cache_bytes else _ping(lane)
+                seconds = 2 * config.connect_timeout_seconds + config.store_timeout_seconds
+                await asyncio.wait_for(first, seconds)
         except TimeoutError as error:
             await store.aclose()
             raise StoreError("the store does not answer") from error
         except BaseException:
             await store.aclose()
             raise
-        return cls(store, RedisBus(dialer, lane, keys, epoch))
+        if credentials is not None:
+            renewal = Renewal(credentials, (lane, bulk), config.credentials_seconds, bus.drop)
+            store.until_closed(renewal.run())
+        return cls(store, bus)
 
 
 async def _ping(lane: Lane) -> None:
     """Wait for an answer."""
     await lane.call("PING")
+
+
+async def _check(lane: Lane, bus: RedisBus, keys: Keys) -> None:
+    """Refuse a store that does not permit what is needed, and learn its epoch."""
+    await check(lane, keys)
+    await bus.check()
+    bus.epoch = await _epoch(lane, keys.epoch)
 
 
 async def _epoch(lane: Lane, name: str) -> str:

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoPermissionError
 
 from memory_cache._errors import StoreError
 from memory_cache._ports import BusHandler, FenceReply
@@ -14,14 +15,26 @@ from memory_cache._redis.connect import Dialer, Node
 from memory_cache._redis.errors import translating
 from memory_cache._redis.keys import PUBLISH, Keys
 from memory_cache._redis.lane import Lane
+from memory_cache._redis.permissions import refusal
 from memory_cache._redis.script import FENCE
 from memory_cache._types import SessionKey
 
 _log = logging.getLogger("memory_cache")
 
-_BACKOFF_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
+_BACKOFF_SECONDS: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
+_REFUSED_SECONDS: Final = 5.0
+"""The longest pause where an ACL refuses: it waits for a person, and costs a connection a time."""
+_SETTLED_SECONDS: Final = 1.0
+"""A subscription that lasted so long is no reason to wait before the next one."""
 _SLICE: Final = 256
 """Channels in one SUBSCRIBE."""
+
+
+def _pause(failures: int, *, refused: bool) -> float:
+    """Return the seconds to wait before another subscription is tried."""
+    if refused:
+        return min(_REFUSED_SECONDS, 0.1 * 2.0 ** min(failures, 10))
+    return _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
 
 
 class RedisBus:
@@ -31,39 +44,71 @@ class RedisBus:
     redis-py's PubSub is not used: it reconnects and subscribes again without telling.
     """
 
-    def __init__(self, dialer: Dialer, lane: Lane, keys: Keys, epoch: str | None) -> None:
-        """
-        Nothing is connected before ``run``.
-
-        ``epoch``: of the store, before anything is read; None: whatever the first fence finds.
-        """
+    def __init__(self, dialer: Dialer, lane: Lane, keys: Keys) -> None:
+        """Nothing is connected before ``run``."""
         self._dialer = dialer
         self._lane = lane
         self._keys = keys
         self._fence_channel = keys.fence_channel(secrets.token_hex(8))
         self._live: _Subscription | None = None
-        self._epoch = epoch
+        self.epoch: str | None = None
+        """Of the store, before anything is read; None: whatever the first fence finds."""
+
+    async def check(self) -> None:
+        """
+        Subscribe once, as ``run`` will.
+
+        Raises:
+            redis.RedisError, OSError, TimeoutError: it is refused, or there is no connection.
+        """
+        channels = self._fence_channel, self._keys.probe_channel
+        connection, _ = await self._dialer.dial()
+        try:
+            for verb in ("SUBSCRIBE", "UNSUBSCRIBE"):
+                await connection.send_command(verb, *channels)
+                for _ in channels:
+                    await connection.read_response(disable_decoding=True)
+        except NoPermissionError as error:
+            raise StoreError(refusal(error, self._keys)) from error
+        finally:
+            await connection.disconnect(nowait=True)
 
     async def run(self, handler: BusHandler) -> None:
         """Connect, tell, reconnect; see the port."""
-        failures = 0
+        failures, told = 0, ""
+        loop = asyncio.get_running_loop()
         while True:
             try:
                 connection, node = await self._dialer.dial()
             except Exception as error:  # noqa: BLE001  # whatever it is, there is no subscription
                 _log.debug("bus: no connection (%s)", error)
-                await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
                 failures += 1
+                await asyncio.sleep(_pause(failures, refused=False))
                 continue
-            failures = 0
-            self._live = _Subscription(connection, node, self._keys, handler, self._fence_channel)
+            began = loop.time()
+            live = self._live = _Subscription(
+                connection, node, self._keys, handler, self._fence_channel
+            )
             try:
-                reason = await self._live.serve()
+                reason = await live.serve()
             finally:
                 self._live = None
                 await connection.disconnect(nowait=True)
-            _log.warning("bus: the subscription ended (%s)", reason)
+            if live.refused is not None:
+                reason = refusal(live.refused, self._keys)
+            if live.refused is None and loop.time() - began > _SETTLED_SECONDS:
+                failures, told = 0, ""
+            else:
+                failures += 1  # the next one may end as soon
+            # What ends each of them is said once.
+            _log.log(
+                logging.DEBUG if reason == told else logging.WARNING,
+                "bus: the subscription ended (%s)",
+                reason,
+            )
+            told = reason
             handler.lost(reason)
+            await asyncio.sleep(_pause(failures, refused=live.refused is not None))
 
     def subscribe(self, key: SessionKey) -> None:
         """Send a SUBSCRIBE; see the port."""
@@ -107,7 +152,7 @@ class RedisBus:
 
     def _flushed(self, epoch: str) -> str | None:
         # Known from one generation to the next: a snapshot may be taken before the first fence.
-        known, self._epoch = self._epoch, epoch
+        known, self.epoch = self.epoch, epoch
         return None if known in {None, epoch} else "the store was flushed"
 
 
@@ -132,6 +177,7 @@ class _Subscription:
         self._unconfirmed: dict[str, int] = {}
         self._outgoing: list[tuple[str, str]] = []
         self._wake = asyncio.Event()
+        self.refused: NoPermissionError | None = None
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def subscribe(self, key: SessionKey) -> None:
@@ -199,7 +245,12 @@ class _Subscription:
         # One task hands over messages and nonces in the order of the stream, and never waits
         # in between: the lease proves nothing otherwise.
         while True:
-            self._hear(await self._connection.read_response(disable_decoding=True, timeout=None))
+            try:
+                reply = await self._connection.read_response(disable_decoding=True, timeout=None)
+            except NoPermissionError as error:
+                self.refused = error
+                raise
+            self._hear(reply)
 
     def _hear(self, reply: list[Any]) -> None:
         kind, channel, payload = reply[0], reply[1].decode(), reply[2]

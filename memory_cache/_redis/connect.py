@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+import redis.exceptions as theirs
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError
+from redis.credentials import CredentialProvider
 
-from memory_cache._errors import IncompatibleStoreError
+from memory_cache._errors import IncompatibleStoreError, StoreError
+from memory_cache._redis.errors import UNREACHABLE
 from memory_cache._redis.server_clock import ServerClock
+from memory_cache._redis.url import StoreUrl
 
 _log = logging.getLogger("memory_cache")
 
@@ -30,23 +33,18 @@ class Node:
 
 class Dialer:
     """
-    Makes connections from one URL.
+    Makes connections to one store.
 
     redis-py's own retries are off: it would run a command up to eleven times, and subscribe
     again without a word. RESP2, because with RESP3 it skips the check for stray replies.
     """
 
-    def __init__(self, url: str, connect_timeout: float) -> None:
-        """
-        Read the URL.
-
-        Raises:
-            ValueError: it is not a Redis URL.
-        """
-        options: dict[str, Any] = dict(parse_url(url))
-        self._class: type[AbstractConnection] = options.pop("connection_class", Connection)
-        self.database = int(options.get("db", 0))
-        self._options = options
+    def __init__(
+        self, url: StoreUrl, connect_timeout: float, credentials: CredentialProvider | None = None
+    ) -> None:
+        """Nothing is connected. ``credentials``: in place of the URL's user name and password."""
+        self._class = url.connection_class
+        self._options = {**url.options, "credential_provider": credentials}
         self._timeout = connect_timeout
         self.latest: Node | None = None
         """Who answered last: there is one primary, and nobody else is worth talking to."""
@@ -59,6 +57,7 @@ class Dialer:
         Raises:
             redis.RedisError, OSError, TimeoutError: nobody does, or a replica.
             IncompatibleStoreError: the server is too old.
+            StoreError: the credential provider failed, or the connection ended without a word.
         """
         ours: dict[str, Any] = {
             "protocol": 2,
@@ -77,12 +76,28 @@ class Dialer:
                 await connection.send_command("INFO")
                 facts = _facts(await connection.read_response(disable_decoding=True))
                 node = _node(facts)
-        except BaseException:
+        except BaseException as error:
             await connection.disconnect(nowait=True)
+            if hint := self._hint(error):
+                raise StoreError(f"{UNREACHABLE}: {hint}") from error
             raise
         self.latest = node
         self.clock.heard(int(facts.get(b"server_time_usec", 0)) / 1000)
         return connection, node
+
+    def _hint(self, error: BaseException) -> str | None:
+        """Say what an end without a word may mean: what speaks TLS and what does not, meet so."""
+        is_slow = isinstance(error, TimeoutError | theirs.TimeoutError)
+        # redis-py has one class for all, and one word for an end without a reset.
+        is_cut = isinstance(error.__context__, ConnectionError) or "closed by server" in str(error)
+        if is_slow and self._class is SSLConnection:
+            # A server without TLS waits for the end of a line that is none.
+            return "no TLS handshake came about in time (redis:// is without TLS)"
+        if is_cut and self._class is SSLConnection:
+            return "it cut the connection (it may want a certificate: ssl_certfile, ssl_keyfile)"
+        if is_cut and self._class is Connection:
+            return "it cut the connection (a TLS port needs rediss://)"
+        return None
 
 
 def _facts(info: bytes) -> dict[bytes, bytes]:
@@ -97,7 +112,7 @@ def _node(facts: Mapping[bytes, bytes]) -> Node:
         raise IncompatibleStoreError("the server does not say who it is (INFO)") from error
     if facts.get(b"role", b"master") != b"master":
         # It answers reads, and from the past.
-        raise ReadOnlyError("READONLY it is a replica")
+        raise theirs.ReadOnlyError("READONLY it is a replica")
     policy = facts.get(b"maxmemory_policy", b"noeviction").decode()
     if policy != "noeviction" and facts.get(b"maxmemory", b"0") != b"0":
         _log.warning(

@@ -1,5 +1,8 @@
 """From what redis-py raises, and what a server says, to our errors: the one table."""
 
+import re
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,6 +17,9 @@ from memory_cache._errors import (
     StoreTimeoutError,
 )
 
+UNREACHABLE: Final = "the store is unreachable"
+_NOT_PERMITTED: Final = "the store does not permit its user this"
+
 _REFUSED: Final[dict[str, str]] = {
     "OOM": "the store is full",
     "READONLY": "the store is a read-only replica",
@@ -25,7 +31,8 @@ _REFUSED: Final[dict[str, str]] = {
     "BUSY": "the store is busy with a script",
     "NOAUTH": "the store wants a password",
     "WRONGPASS": "the store refused the password",
-    "NOPERM": "the store does not permit this",
+    "NOPERM": _NOT_PERMITTED,
+    "max": f"{UNREACHABLE}: it takes no more connections (maxclients)",
     "MOVED": "the session is on another node of the store",
     "ASK": "the session is moving to another node of the store",
     "TRYAGAIN": "the session is moving to another node of the store",
@@ -34,6 +41,7 @@ _REFUSED: Final[dict[str, str]] = {
 }
 """Refusals that come before anything is written: our scripts begin with ``#!lua``."""
 
+_ACL_IN_SCRIPT: Final = ("ACL failure in script", "The user executing the script")
 _DAMAGED: Final = ("MC_DAMAGED", "WRONGTYPE")
 
 
@@ -42,26 +50,40 @@ def translated(error: Exception) -> MemoryCacheError:
     text = str(error)
     if any(word in text for word in _DAMAGED):
         return DamagedSessionError("the stored session cannot be read")
+    if any(words in text for words in _ACL_IN_SCRIPT):
+        # PUBLISH is the first effect of a script; before another one, something has been done.
+        applied: Applied = "no" if "channel" in text else "unknown"
+        return StoreError(not_permitted(text), applied=applied)
     if isinstance(error, theirs.ResponseError | theirs.ConnectionError):
         code = _code(error, text)
+        if code == "NOPERM":
+            return StoreError(not_permitted(text))
         if code in _REFUSED:
             return StoreError(_REFUSED[code])
-    if isinstance(error, theirs.AuthenticationError):
-        return StoreError("the store refused the password")
     if isinstance(error, theirs.ResponseError):
         return StoreError("the store refused the command")
-    return lost("no")
+    return StoreError(_unreachable(error))
 
 
 def lost(applied: Applied) -> StoreError:
     """Return the error for a connection that is not there, or went."""
-    return StoreError("the store is unreachable", applied=applied)
+    return StoreError(UNREACHABLE, applied=applied)
 
 
 def slow(applied: Applied) -> StoreTimeoutError:
     """Return the error for a store that does not answer in time."""
     return StoreTimeoutError("the store does not answer", applied=applied)
 
+
+_CAUSES: Final[dict[type[BaseException], str]] = {
+    ConnectionRefusedError: "nothing listens at its address",
+    FileNotFoundError: "there is no socket at its path",
+    PermissionError: "its socket may not be opened",
+    socket.gaierror: "its host name has no address",
+    TimeoutError: "it does not answer while connecting",
+    theirs.TimeoutError: "it does not answer while connecting",
+}
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE"})
 
 _CLASSES: Final[dict[type[Exception], str]] = {
     theirs.OutOfMemoryError: "OOM",
@@ -79,6 +101,39 @@ def _code(error: Exception, text: str) -> str:
         if isinstance(error, kind):
             return code
     return text.split(" ", 1)[0].rstrip(":")
+
+
+def not_permitted(text: str) -> str:
+    """Say which permission an ACL user lacks; the server's own words name commands, never keys."""
+    if found := re.search(r"'([a-z]+(?:\|[a-z-]+)?)' command", text):
+        return f"{_NOT_PERMITTED}: the command {found[1].replace('|', ' ').upper()}"
+    if "channel" in text:
+        return f"{_NOT_PERMITTED}: a channel"
+    if "key" in text:
+        return f"{_NOT_PERMITTED}: a key"
+    return _NOT_PERMITTED
+
+
+def _unreachable(error: BaseException) -> str:
+    """Say why there is no connection, from what redis-py's error was raised for; no address."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if found := _cause(cause):
+            return f"{UNREACHABLE}: {found}"
+        cause = cause.__cause__ or cause.__context__
+    return UNREACHABLE
+
+
+def _cause(error: BaseException) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        if error.reason in _NO_TLS:
+            return "what answers there speaks no TLS (redis:// is without)"
+        return f"TLS failed ({error.reason})"
+    if isinstance(error, theirs.InvalidResponse):
+        return "what answers there does not speak as Redis does (a TLS port needs rediss://)"
+    return next((words for kind, words in _CAUSES.items() if isinstance(error, kind)), None)
 
 
 @contextmanager

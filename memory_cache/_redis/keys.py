@@ -23,6 +23,10 @@ class Keys:
         self._prefix = prefix
         self._channel_prefix = f"{database}:{prefix}:"
         self.epoch = f"{prefix}:epoch"
+        self.probe = f"{prefix}:probe"
+        self.probe_channel = f"{self._channel_prefix}probe"
+        self.all = f"{prefix}:*"
+        self.channels = f"{self._channel_prefix}*"
 
     def session(self, key: SessionKey) -> str:
         """Return the key of the session's record."""

@@ -218,6 +218,8 @@ class Lane:
 
     def _refuse_ready(self, error: Exception) -> None:
         ours = error if isinstance(error, MemoryCacheError) else translated(error)
+        if ours is not error:
+            ours.__cause__ = error
         self._wake.clear()
         while self._ready:
             _fail(self._ready.popleft(), ours)

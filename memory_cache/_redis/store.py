@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from memory_cache._blocks import Block, block_of
 from memory_cache._config import CacheConfig
+from memory_cache._ending import end
 from memory_cache._errors import (
     StoreError,
     TooLargeError,
@@ -66,6 +67,11 @@ class RedisStore:
         self._config = config
         self._index = Index(lane, keys)
         self._slices = Slices(bulk)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def until_closed(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside until ``aclose``."""
+        self._tasks.append(asyncio.create_task(work, name="memory-cache-renewal"))
 
     async def append(
         self,
@@ -191,7 +197,8 @@ class RedisStore:
             return await self._index.find(session_id, namespace, user_id)
 
     async def aclose(self) -> None:
-        """Close both lanes."""
+        """Close both lanes, and end what runs beside them."""
+        await end(self._tasks)
         await self._lane.aclose()
         await self._bulk.aclose()
         # A transport lets its socket go in the next turn of the loop, which may be the last one.

@@ -9,6 +9,7 @@ from redis.asyncio.connection import AbstractConnection
 from memory_cache import StoreError
 from memory_cache._redis.connect import Dialer
 from memory_cache._redis.lane import Lane, _Call
+from memory_cache._redis.url import read_url
 
 
 class Wire:
@@ -24,7 +25,7 @@ class Wire:
 
 async def test_nothing_leaves_once_a_reply_is_overdue() -> None:
     """A call made after the lane gave up is not sent there: it would get another one's reply."""
-    lane, wire = Lane(Dialer("redis://localhost", 1.0), 0.05), Wire()
+    lane, wire = Lane(Dialer(read_url("redis://localhost"), 1.0), 0.05), Wire()
     connection = cast("AbstractConnection", wire)
     overdue = _Call(("GET", "old"), asyncio.get_running_loop().time() - 1)
     lane._sent.append(overdue)
@@ -51,7 +52,7 @@ async def test_nobody_waits_for_a_runner_that_is_no_more(
         raise crash
 
     monkeypatch.setattr(Lane, "_run", run)
-    lane = Lane(Dialer("redis://localhost", 1.0), 0.05)
+    lane = Lane(Dialer(read_url("redis://localhost"), 1.0), 0.05)
     for _ in range(2):
         calls = (lane.call("GET", "one"), lane.call("GET", "two"))
         async with asyncio.timeout(5):

@@ -1,0 +1,82 @@
+"""
+What the store must permit its user, tried before anything depends on it.
+
+A permission that is missing would show in the middle of a script, when a part of a change has been
+made. So every command is sent once, in a form that does nothing, on a key that nobody uses. The
+keys are all that begin with the prefix, the channels all that begin with database and prefix.
+"""
+
+import asyncio
+from typing import Final
+
+from redis.exceptions import NoPermissionError, RedisError
+
+from memory_cache._errors import StoreError
+from memory_cache._redis.errors import not_permitted
+from memory_cache._redis.keys import Keys
+from memory_cache._redis.lane import Lane
+
+_NO_SHA: Final = "0" * 40
+
+AT_CONNECT: Final = ("CLIENT SETNAME", "INFO", "PING", "SELECT", "SUBSCRIBE", "UNSUBSCRIBE")
+"""Sent by a connection or a subscription in any case, and so not tried here."""
+
+
+def probes(keys: Keys) -> list[tuple[str, ...]]:
+    """Return each command with arguments that leave nothing behind."""
+    key, channel = keys.probe, keys.probe_channel
+    return [
+        ("SCRIPT", "LOAD", "return 1"),
+        ("EVALSHA", _NO_SHA, "0"),
+        ("EVAL", "return 1", "0"),
+        ("PUBLISH", channel, ""),
+        ("TIME",),
+        ("HSET", key, "f", "1"),
+        ("HGET", key, "f"),
+        ("HMGET", key, "f"),
+        ("HEXISTS", key, "f"),
+        ("HLEN", key),
+        ("HSTRLEN", key, "f"),
+        ("HDEL", key, "f"),
+        ("UNLINK", key),
+        ("EXISTS", key),
+        ("GET", key),
+        ("SET", key, "1", "XX"),
+        ("RENAME", key, key),
+        ("PERSIST", key),
+        ("PTTL", key),
+        ("PEXPIRE", key, "1"),
+        ("PEXPIREAT", key, "1"),
+        ("PEXPIRETIME", key),
+        ("ZADD", key, "XX", "1", "m"),
+        ("ZCARD", key),
+        ("ZRANGE", key, "0", "0"),
+        ("ZREVRANGE", key, "0", "0"),
+        ("ZRANGEBYSCORE", key, "0", "0"),
+        ("ZSCORE", key, "m"),
+        ("ZREM", key, "m"),
+    ]
+
+
+def refusal(error: NoPermissionError, keys: Keys) -> str:
+    """Say what the ACL lacks; keys and channels by pattern."""
+    said = not_permitted(str(error))
+    if said.endswith("a channel"):
+        return f"{said} (it needs &{keys.channels})"
+    return f"{said} (it needs ~{keys.all})" if said.endswith("a key") else said
+
+
+async def check(lane: Lane, keys: Keys) -> None:
+    """
+    Try every command once.
+
+    Raises:
+        StoreError: one of them, or the keys or channels, are not permitted; or there is no store.
+    """
+    sent = [lane.call(*command) for command in probes(keys)]
+    replies = await asyncio.gather(*sent, return_exceptions=True)
+    for reply in replies:
+        if isinstance(reply, NoPermissionError):
+            raise StoreError(refusal(reply, keys)) from reply
+        if isinstance(reply, BaseException) and not isinstance(reply, RedisError):
+            raise reply
