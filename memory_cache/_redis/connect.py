@@ -89,7 +89,9 @@ class Dialer:
         """Say what an end without a word may mean: what speaks TLS and what does not, meet so."""
         is_slow = isinstance(error, TimeoutError | theirs.TimeoutError)
         # redis-py has one class for all, and one word for an end without a reset.
-        is_cut = isinstance(error.__context__, ConnectionError) or "closed by server" in str(error)
+        is_cut = isinstance(
+            error.__context__, ConnectionResetError | BrokenPipeError
+        ) or "closed by server" in str(error)
         if is_slow and self._class is SSLConnection:
             # A server without TLS waits for the end of a line that is none.
             return "no TLS handshake came about in time (redis:// is without TLS)"
