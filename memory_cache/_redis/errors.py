@@ -47,7 +47,15 @@ _DAMAGED: Final = ("MC_DAMAGED", "WRONGTYPE")
 
 def translated(error: Exception) -> MemoryCacheError:
     """Return our error for a reply or exception of redis-py."""
-    text = str(error)
+    # On a unix socket redis-py wraps what is refused, or fails, while it connects.
+    if isinstance(error.__cause__, MemoryCacheError):
+        return error.__cause__
+    if type(error) is theirs.ConnectionError and isinstance(error.__cause__, theirs.RedisError):
+        error = error.__cause__
+    return _translated(error, str(error))
+
+
+def _translated(error: Exception, text: str) -> MemoryCacheError:
     if any(word in text for word in _DAMAGED):
         return DamagedSessionError("the stored session cannot be read")
     if any(words in text for words in _ACL_IN_SCRIPT):

@@ -18,7 +18,7 @@ from memory_cache._redis.lane import Lane
 
 _NO_SHA: Final = "0" * 40
 
-AT_CONNECT: Final = ("CLIENT SETNAME", "INFO", "PING", "SELECT", "SUBSCRIBE", "UNSUBSCRIBE")
+AT_CONNECT: Final = ("CLIENT SETNAME", "INFO", "SELECT", "SUBSCRIBE", "UNSUBSCRIBE")
 """Sent by a connection or a subscription in any case, and so not tried here."""
 
 
@@ -31,6 +31,7 @@ def probes(keys: Keys) -> list[tuple[str, ...]]:
         ("EVAL", "return 1", "0"),
         ("PUBLISH", channel, ""),
         ("TIME",),
+        ("PING",),
         ("HSET", key, "f", "1"),
         ("HGET", key, "f"),
         ("HMGET", key, "f"),

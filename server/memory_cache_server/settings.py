@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -22,9 +21,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from memory_cache import open_cache
+
 KIB = 1024
 MIB = 1024 * KIB
-SCHEMES = ("redis://", "rediss://", "unix://")
 
 Durability = Literal["always", "everysec", "none"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -170,16 +170,8 @@ def load(flags: Mapping[str, str | bool]) -> Loaded:
         raise ConfigurationError(_explain(error, origins)) from None
     theirs = _read_theirs()
     _refuse_unprotected(theirs)
-    if settings.redis_url is not None and not settings.redis_url.startswith(SCHEMES):
-        raise ConfigurationError(
-            f"the Redis URL ({env_name('redis_url')}, {origins['redis_url']}) must begin with one"
-            f" of {', '.join(SCHEMES)}"
-        )
-    if settings.redis_url is not None and not _has_address(settings.redis_url):
-        raise ConfigurationError(
-            f"the Redis URL ({env_name('redis_url')}, {origins['redis_url']}) has a host or a port"
-            " that cannot be one"
-        )
+    if settings.redis_url is not None and (wrong := _wrong_url(settings.redis_url)):
+        raise ConfigurationError(f"{wrong} ({env_name('redis_url')}, {origins['redis_url']})")
     if settings.redis_url is not None and origins["durability"] != "default":
         raise ConfigurationError(
             f"--durability is for the embedded Valkey; with a Redis URL ({env_name('redis_url')},"
@@ -205,12 +197,12 @@ def shown(settings: Settings) -> Iterator[tuple[str, str | int | float | bool | 
         yield field, mask(value) if field == "redis_url" and value else value
 
 
-def _has_address(url: str) -> bool:
+def _wrong_url(url: str) -> str | None:
     try:
-        urlsplit(url).port  # noqa: B018  it is parsed when it is asked for
-    except ValueError:
-        return False
-    return True
+        open_cache(url)  # nothing is connected before it is entered
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def mask(url: str) -> str:

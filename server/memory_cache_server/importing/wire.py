@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from memory_cache_server.importing.found import SourceError
 from memory_cache_server.resp import Reply, RespConnection, RespError
 
-SCHEMES: Final = ("redis", "rediss", "unix")
+SCHEMES: Final = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 CONNECT_SECONDS: Final = 10.0
 
@@ -61,7 +61,7 @@ class Address:
                 host=parts.hostname or "localhost",
                 port=parts.port or _PORT,
                 path=unquote(parts.path) if parts.scheme == "unix" else "",
-                tls=_tls(query) if parts.scheme == "rediss" else None,
+                tls=_tls(query) if parts.scheme in {"rediss", "valkeys"} else None,
                 user=unquote(parts.username or query.pop("username", "")),
                 password=unquote(parts.password or "") or query.pop("password", ""),
                 database=int(database or 0),
