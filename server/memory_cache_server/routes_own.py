@@ -1,10 +1,5 @@
 """What the contract has not: append without reading, pages of a transcript, fields alone."""
 
-from collections.abc import Mapping, Sequence
-from hashlib import sha256
-from typing import Any
-
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from memory_cache import Consistency, Page, Session
@@ -44,16 +39,14 @@ async def append_messages(request: Request) -> Response:
     """
     Append messages, all or none; the session is made if need be.
 
-    Without an Idempotency-Key, messages that all have an id are appended once: sent again
-    within the time that keys are remembered, they are answered with the first result.
+    What is sent again is appended again, whatever ids its messages have; under an
+    Idempotency-Key it is answered with the first result.
     """
     services = services_of(request)
     asked = inputs.query(request, ScopeQuery)
     session = session_of(services.cache, request.path_params["session_id"], asked)
     body = await inputs.body(request, PostMessages, services.settings.max_body_bytes)
     terms = await change_terms(request, session)
-    if terms["operation_id"] is None:
-        terms["operation_id"] = _id_of_all(body.messages)
     change = await session.append(body.messages, ttl_seconds=body.ttl_seconds, **terms)
     return json_response(change_document(change, session.key), change_headers(change))
 
@@ -106,11 +99,3 @@ async def patch_session(request: Request) -> Response:
         terms["ttl_seconds"] = body.ttl_seconds
     change = await session.set_fields(fields_of(body), given=raw, **terms)
     return json_response(change_document(change, session.key), change_headers(change))
-
-
-def _id_of_all(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return an operation id made of the messages' own ids; None where one has none."""
-    ids = [message.get("id") for message in messages]
-    if not all(isinstance(own, str) and own for own in ids):
-        return None
-    return f"ids-{sha256(orjson.dumps(ids)).hexdigest()}"

@@ -73,18 +73,6 @@ async def test_idempotency_key_appends_once(http: httpx.AsyncClient) -> None:
     assert (await http.get(MESSAGES)).json()["next"] == 1
 
 
-async def test_message_ids_name_the_append(http: httpx.AsyncClient) -> None:
-    """Messages that all have an id are appended once; with one that has none, each time."""
-    named = {"messages": [message("a", id="1"), message("b", id="2")]}
-    await http.post(MESSAGES, json=named)
-    again = await http.post(MESSAGES, json=named)
-    assert again.headers["idempotency-replayed"] == "true"
-    partly = {"messages": [message("c", id="3"), message("d")]}
-    for _ in range(2):
-        await http.post(MESSAGES, json=partly)
-    assert contents((await http.get(MESSAGES)).json()) == ["a", "b", "c", "d", "c", "d"]
-
-
 async def test_every_change_takes_an_idempotency_key(http: httpx.AsyncClient) -> None:
     """PUT, PATCH and DELETE sent again under their key are done once."""
     for method, body in [("PUT", {"context": "a"}), ("PATCH", {"context": "b"}), ("DELETE", None)]:
