@@ -39,6 +39,7 @@ from memory_cache._ports import Bus, BusHandler, Clock, Store
 from memory_cache._put import Known
 from memory_cache._session import Session, SessionCache, SessionList
 from memory_cache._stats import Statistics
+from memory_cache._times import read_time, time_text
 from memory_cache._tokens import token_counter
 from memory_cache._types import (
     BOUNDED,
@@ -90,6 +91,8 @@ __all__ = [  # noqa: RUF022  # grouped by what one does with them
     "IfVersion",
     "Known",
     "parse_json",
+    "read_time",
+    "time_text",
     "token_counter",
     # What may go wrong.
     "CacheClosedError",

@@ -21,6 +21,9 @@ class CacheConfig:
         max_session_bytes: of all messages of a session.
         max_fields_bytes: of all fields of a session.
         max_depth: nesting of arrays and objects in a message.
+        max_future_seconds: how far ahead of our clock the created_at of a message may be. One that
+            is further ahead, before 1970 or no time is kept as it is, and the message is dated on
+            arrival. Clients of agent-memory-server read nothing dated more than 300 s ahead.
         delta_bytes: a larger change is announced on the bus without its messages.
         store_timeout_seconds: how long a reply is waited for (four times as long where whole
             transcripts move), and how long a change whose answer is lost is sent again.
@@ -47,6 +50,7 @@ class CacheConfig:
     max_session_bytes: int = 256 * MIB
     max_fields_bytes: int = 4 * MIB
     max_depth: int = 64
+    max_future_seconds: int = 300
     delta_bytes: int = 64 * KIB
     store_timeout_seconds: float = 2.0
     connect_timeout_seconds: float = 1.0
@@ -71,6 +75,8 @@ class CacheConfig:
         if self.sweep_seconds <= 0 or self.sweep_sessions < 0:
             reason = "sweep_seconds must be positive, sweep_sessions 0 (none) or more"
             raise ValueError(reason)
+        if self.max_future_seconds < 0:
+            raise ValueError("max_future_seconds must not be negative")
         if self.resend_seconds < 8 * self.store_timeout_seconds:
             reason = "resend_seconds must be 8 times store_timeout_seconds, or a resend may double"
             raise ValueError(reason)

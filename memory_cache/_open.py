@@ -103,6 +103,7 @@ def _parts(store: Store, bus: Bus, clock: Clock, config: CacheConfig) -> Parts:
         lambda time: ulid(time // 1000, secrets.randbits(80)),
         max_message_bytes=config.max_message_bytes,
         max_depth=config.max_depth,
+        max_future_seconds=config.max_future_seconds,
     )
     writer = Writer(store, near, reader, scribe, clock, config, counters)
     return Parts(store, near, listener, reader, writer, clock, config, counters)

@@ -34,6 +34,7 @@ class Scribe:
         *,
         max_message_bytes: int,
         max_depth: int,
+        max_future_seconds: int,
     ) -> None:
         """Keep the two sources and the limits; no state beside them."""
         self._count = count_tokens
@@ -41,6 +42,7 @@ class Scribe:
         self._new_id = new_id
         self._max_bytes = max_message_bytes
         self._max_depth = max_depth
+        self._max_future = max_future_seconds * 1_000_000
 
     def write(
         self, messages: Sequence[Mapping[str, object]], newest: int
@@ -92,7 +94,7 @@ class Scribe:
             sent = dict(sent)  # orjson knows no other mapping
         body = canonical(sent, field, max_depth=self._max_depth)
         ours = next(times)
-        given = given_time(sent, self._now())
+        given = given_time(sent, min(self._now() + self._max_future, _LAST_TIME))
         created_at = ours if given is None else given
         own_id = sent.get("id")
         made_id = "" if isinstance(own_id, str) and own_id else self._new_id(created_at)

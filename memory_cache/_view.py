@@ -7,18 +7,15 @@ stored in just that form and is its own view; of any other message the view is m
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 import orjson
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+from memory_cache._times import EPOCH, MICROSECOND, micros_of, read_iso, read_time, time_text
+
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = tuple(one + two for one in _CROCKFORD for two in _CROCKFORD)
 VIEW_FIELDS: Final = 6
-FUTURE_SECONDS: Final = 300
-"""Clients of the contract refuse to read a message that is dated later than this from now."""
 
 
 class ContractMessage(NamedTuple):
@@ -97,21 +94,16 @@ def equals_view(view: bytes, sent: ContractMessage) -> bool:
     )
 
 
-def given_time(message: Mapping[str, object], now: int) -> int | None:
-    """Return the microseconds of a created_at that the message brings along, if it is one."""
-    text = message.get("created_at")
-    if not isinstance(text, str):
-        return None
-    try:
-        given = micros(text)
-    except ValueError:
-        return None
-    return given if 0 <= given <= now + FUTURE_SECONDS * 1_000_000 else None
+def given_time(message: Mapping[str, object], latest: int) -> int | None:
+    """Return the microseconds of a message's own created_at, if it is a time up to ``latest``."""
+    moment = read_time(message.get("created_at"))
+    given = -1 if moment is None else micros_of(moment)
+    return given if 0 <= given <= latest else None
 
 
 def iso_time(microseconds: int) -> str:
     """Return the contract's text of a time: UTC, six digits of fraction or none."""
-    return (_EPOCH + microseconds * _MICROSECOND).isoformat().replace("+00:00", "Z")
+    return time_text(EPOCH + microseconds * MICROSECOND)
 
 
 def micros(text: str) -> int:
@@ -121,10 +113,10 @@ def micros(text: str) -> int:
     Raises:
         ValueError: it is not one.
     """
-    parsed = datetime.fromisoformat(text)
-    if parsed.tzinfo is None:
-        parsed = parsed.replace(tzinfo=UTC)
-    return (parsed - _EPOCH) // _MICROSECOND
+    moment = read_iso(text)
+    if moment is None:
+        raise ValueError("is no ISO 8601 time")
+    return micros_of(moment)
 
 
 def ulid(milliseconds: int, randomness: int) -> str:

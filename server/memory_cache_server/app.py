@@ -72,14 +72,15 @@ def create_app(settings: Settings) -> FastAPI:
             near_cache_bytes=settings.near_cache_bytes - settings.near_cache_bytes // 4,
             max_message_bytes=settings.max_message_bytes,
             max_session_bytes=settings.max_session_bytes,
+            max_future_seconds=settings.max_future_timestamp_seconds,
             store_timeout_seconds=settings.store_timeout_seconds,
             resend_seconds=max(60.0, 8 * settings.store_timeout_seconds),
             prefix=settings.prefix,
             count_tokens=count_tokens,
         )
         async with open_cache(settings.redis_url, config=config) as cache:
-            stamped = settings.require_message_timestamps
-            fingerprint = digest(_release(), name, SUMMARIZATION_THRESHOLD, stamped)
+            times = settings.require_message_timestamps, settings.max_future_timestamp_seconds
+            fingerprint = digest(_release(), name, SUMMARIZATION_THRESHOLD, times)
             putting = Putting(cache, settings, fingerprint)
             app.state.services = Services(cache, settings, fingerprint, putting)
             try:

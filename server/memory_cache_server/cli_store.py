@@ -48,6 +48,7 @@ async def store(
         near_cache_bytes=CacheConfig().near_cache_bytes if near else 0,
         max_message_bytes=settings.max_message_bytes,
         max_session_bytes=settings.max_session_bytes,
+        max_future_seconds=settings.max_future_timestamp_seconds,
         store_timeout_seconds=settings.store_timeout_seconds,
         resend_seconds=max(60.0, 8 * settings.store_timeout_seconds),
         prefix=settings.prefix,

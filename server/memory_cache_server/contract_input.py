@@ -1,12 +1,14 @@
 """From what clients of the contract send to what the library keeps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from memory_cache import ContractMessage
-from memory_cache_server.errors import Fault, Problem, fault, invalid
-from memory_cache_server.schemas import Message, PatchSession, PutSession, zoned
+from pydantic import TypeAdapter, ValidationError
+
+from memory_cache import ContractMessage, read_time, time_text
+from memory_cache_server.errors import Fault, Problem, fault, faults_of, invalid
+from memory_cache_server.schemas import Message, MessageTime, PatchSession, PutSession, zoned
 from memory_cache_server.settings import Settings
 
 DEPRECATION_WARNING = (
@@ -14,7 +16,10 @@ DEPRECATION_WARNING = (
     " Please provide timestamps for all messages."
 )
 
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+_MESSAGE_TIME: Final[TypeAdapter[datetime]] = TypeAdapter(MessageTime)
 
 
 def checked_messages(messages: Iterable[Message], settings: Settings) -> list[ContractMessage]:
@@ -24,13 +29,13 @@ def checked_messages(messages: Iterable[Message], settings: Settings) -> list[Co
     Raises:
         Problem: 422 for times that may not be; 400 for a content that says nothing.
     """
-    latest = datetime.now(UTC) + timedelta(seconds=settings.max_future_timestamp_seconds)
+    latest = _latest(settings)
     faults: list[Fault] = []
     taken = []
     blank = None
     for index, message in enumerate(messages):
         given = message.model_fields_set
-        created_at = zoned(message.created_at) if "created_at" in given else None
+        created_at = message.created_at if "created_at" in given else None
         persisted_at = message.persisted_at
         reason = _wrong_time(created_at, latest, settings)
         if reason:
@@ -55,6 +60,30 @@ def checked_messages(messages: Iterable[Message], settings: Settings) -> list[Co
     return taken
 
 
+def check_times(messages: Iterable[Mapping[str, Any]], settings: Settings) -> None:
+    """
+    Check the created_at of messages of any shape, as `checked_messages` does.
+
+    One that is no time is refused only where times are required: it may mean something else.
+
+    Raises:
+        Problem: 422.
+    """
+    latest = _latest(settings)
+    required = settings.require_message_timestamps
+    faults: list[Fault] = []
+    for index, message in enumerate(messages):
+        place: list[str | int] = ["body", "messages", index]
+        moment = read_time(message.get("created_at"))
+        if moment is None and "created_at" in message:
+            if required:
+                faults += _unreadable(message["created_at"], [*place, "created_at"])
+        elif reason := _wrong_time(moment, latest, settings):
+            faults.append(fault("value_error", place, reason, error={}))
+    if faults:
+        raise invalid(faults)
+
+
 def fields_of(body: PutSession | PatchSession) -> dict[str, Any]:
     """
     Return the fields of a session, as kept.
@@ -69,14 +98,24 @@ def fields_of(body: PutSession | PatchSession) -> dict[str, Any]:
     return kept
 
 
-def time_text(moment: datetime) -> str:
-    """Return the contract's text of a time with a zone."""
-    return moment.isoformat().replace("+00:00", "Z")
-
-
 _FIELDS = frozenset(
     {"memories", "data", "context", "tokens", "long_term_memory_strategy", "last_accessed"}
 )
+
+
+def _latest(settings: Settings) -> datetime:
+    now = datetime.now(UTC)
+    ahead = min(settings.max_future_timestamp_seconds, (_LAST - now) // timedelta(seconds=1))
+    return now + timedelta(seconds=ahead)
+
+
+def _unreadable(given: object, place: list[str | int]) -> list[Fault]:
+    """Say what is wrong with a created_at, as for a PUT."""
+    try:
+        _MESSAGE_TIME.validate_python(given)
+    except ValidationError as error:
+        return [{**found, "loc": place} for found in faults_of(error, "body")]
+    return []
 
 
 def _wrong_time(created_at: datetime | None, latest: datetime, settings: Settings) -> str | None:

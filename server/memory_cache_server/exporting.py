@@ -11,8 +11,15 @@ from typing import Any, Final
 
 import orjson
 
-from memory_cache import NEWEST, DamagedSessionError, Page, Session, SessionCache, SessionKey
-from memory_cache_server.contract_input import time_text
+from memory_cache import (
+    NEWEST,
+    DamagedSessionError,
+    Page,
+    Session,
+    SessionCache,
+    SessionKey,
+    time_text,
+)
 from memory_cache_server.importing.jsonl import ABANDONED, DAMAGED, END, MESSAGE, SESSION, WHOLE
 from memory_cache_server.looking import Seen, document, handle
 

@@ -7,9 +7,8 @@ from typing import Any, Final
 import orjson
 from starlette.responses import Response
 
-from memory_cache import Change, Page, SessionKey, Tier, Version
+from memory_cache import Change, Page, SessionKey, Tier, Version, time_text
 from memory_cache_server.conditional import Reading
-from memory_cache_server.contract_input import time_text
 from memory_cache_server.models import percentages
 
 PRIVATE: Final = {"cache-control": "private, no-cache"}

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from memory_cache import Consistency, Page, Session
 from memory_cache_server import inputs
 from memory_cache_server.conditional import change_terms, reading_of
-from memory_cache_server.contract_input import fields_of
+from memory_cache_server.contract_input import check_times, fields_of
 from memory_cache_server.describe import CHANGE_HEADERS, READ_HEADERS, answers, operation
 from memory_cache_server.documents import ChangeDocument, PageDocument
 from memory_cache_server.errors import not_found
@@ -46,6 +46,7 @@ async def append_messages(request: Request) -> Response:
     asked = inputs.query(request, ScopeQuery)
     session = session_of(services.cache, request.path_params["session_id"], asked)
     body = await inputs.body(request, PostMessages, services.settings.max_body_bytes)
+    check_times(body.messages, services.settings)
     terms = await change_terms(request, session)
     change = await session.append(body.messages, ttl_seconds=body.ttl_seconds, **terms)
     return json_response(change_document(change, session.key), change_headers(change))

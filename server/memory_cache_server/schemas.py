@@ -6,8 +6,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
+from memory_cache import read_time
 from memory_cache_server.models import ModelName
 
 LONGEST_TTL_SECONDS: Final = 315_360_000
@@ -37,7 +46,18 @@ def _without_commas(values: list[str] | None) -> list[str] | None:
     return values
 
 
+def _message_time(given: object, words: ValidatorFunctionWrapHandler) -> datetime:
+    moment = read_time(given)
+    if moment is None:
+        words(given)  # says what is wrong with it, as the contract does
+        raise ValueError("is no time")
+    return moment
+
+
 Time = Annotated[datetime, AfterValidator(zoned)]
+MessageTime = Annotated[datetime, WrapValidator(_message_time)]
+"""When a message was created: read as the library reads it, which is what orders messages."""
+
 Tags = Annotated[list[str] | None, AfterValidator(_without_commas)]
 TtlSeconds = Annotated[int, Field(ge=1, le=LONGEST_TTL_SECONDS)]
 Count = Annotated[int, Field(ge=-INT64, le=INT64)]
@@ -93,7 +113,7 @@ class Message(BaseModel):
     role: str
     content: str
     id: str = ""
-    created_at: datetime = Field(default_factory=_now)
+    created_at: MessageTime = Field(default_factory=_now)
     persisted_at: datetime | None = None
     discrete_memory_extracted: Extracted = "f"
 

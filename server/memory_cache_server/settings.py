@@ -105,7 +105,7 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(default=64 * MIB, ge=1, description="largest body of a request")
     require_message_timestamps: bool = Field(
         default=False,
-        description="refuse messages without created_at",
+        description="refuse messages without a created_at that can be read",
         validation_alias="require_message_timestamps",
     )
     max_future_timestamp_seconds: int = Field(

@@ -138,6 +138,7 @@ async def test_a_failover_that_lost_the_append(
     await post(one, BEFORE)
     async with Redis.from_url(valkey_url) as admin:
         before = await admin.dump("mc:{//s}")
+        assert before is not None
         await post(one, TURN)
         await admin.restore("mc:{//s}", 0, before, replace=True)
         if not keep_record:

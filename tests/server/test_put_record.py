@@ -1,6 +1,7 @@
 """What is remembered of a PUT: the echo out of its body, the warning, and records that are none."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
@@ -150,13 +151,25 @@ async def test_record_of_another_release(valkey_url: str, facts: bytes) -> None:
                 await admin.hset(name, "p", held.split(b" ")[0] + b" " + facts + b"\nhead")
 
 
-async def test_stricter_settings(valkey_url: str) -> None:
+@pytest.mark.parametrize(
+    ("created_at", "before", "after"),
+    [
+        ("left out", {}, {"require_message_timestamps": True}),
+        ("soon", {"max_future_timestamp_seconds": 86_400}, {}),
+    ],
+)
+async def test_stricter_settings(
+    valkey_url: str, created_at: str, before: dict[str, object], after: dict[str, object]
+) -> None:
     """What a server with other settings has taken is not known to one that is stricter."""
-    messages = [full(at, content="x" * 5_000, created_at="left out") for at in range(5)]
-    async with serving(valkey_url) as client:
-        assert (await put(client, json.dumps({"messages": messages}).encode())).status_code == 200
-        assert (await put(client, json.dumps({"messages": messages}).encode())).status_code == 200
+    if created_at == "soon":
+        created_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    messages = [full(at, content="x" * 5_000, created_at=created_at) for at in range(5)]
+    body = json.dumps({"messages": messages}).encode()
+    async with serving(valkey_url, **before) as client:
+        assert (await put(client, body)).status_code == 200
+        assert (await put(client, body)).status_code == 200
     messages.append(full(5))
-    async with serving(valkey_url, require_message_timestamps=True) as client:
+    async with serving(valkey_url, **after) as client:
         answer = await put(client, json.dumps({"messages": messages}).encode())
     assert answer.status_code == 422

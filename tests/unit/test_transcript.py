@@ -25,6 +25,7 @@ def scribe(*, max_message_bytes: int = 1000) -> Scribe:
         lambda time: f"id-{time}",
         max_message_bytes=max_message_bytes,
         max_depth=8,
+        max_future_seconds=300,
     )
 
 

@@ -14,9 +14,8 @@ from typing import Any, Final
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from memory_cache import NEWEST, InvalidNameError, Page, Session, SessionKey
+from memory_cache import NEWEST, InvalidNameError, Page, Session, SessionKey, time_text
 from memory_cache_server import inputs
-from memory_cache_server.contract_input import time_text
 from memory_cache_server.errors import Problem, not_found
 from memory_cache_server.names import invalid_name, session_of
 from memory_cache_server.rendering import micros_text
