@@ -104,9 +104,10 @@ _FIELDS = frozenset(
 
 
 def _latest(settings: Settings) -> datetime:
-    now = datetime.now(UTC)
-    ahead = min(settings.max_future_timestamp_seconds, (_LAST - now) // timedelta(seconds=1))
-    return now + timedelta(seconds=ahead)
+    try:
+        return datetime.now(UTC) + timedelta(seconds=settings.max_future_timestamp_seconds)
+    except OverflowError:
+        return _LAST
 
 
 def _unreadable(given: object, place: list[str | int]) -> list[Fault]:

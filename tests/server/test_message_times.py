@@ -32,7 +32,17 @@ TIMES = [
     ("20231114", "1970-08-23T03:45:14Z"),
     (0, "1970-01-01T00:00:00Z"),
 ]
-NO_TIMES: list[object] = ["20231114T221320Z", "2023-W46-2", "2023-02-30", "yesterday", "", None, True, [], 10**18]
+NO_TIMES: list[object] = [
+    "20231114T221320Z",
+    "2023-W46-2",
+    "2023-02-30",
+    "yesterday",
+    "",
+    None,
+    True,
+    [],
+    10**18,
+]
 OUT_OF_BOUNDS = [-1, "1969-12-31T23:59:59Z", 20_000_000_000, "9999-12-31T23:59:59-02:00"]
 
 Way = Callable[[httpx.AsyncClient, dict[str, Any]], Awaitable[httpx.Response]]

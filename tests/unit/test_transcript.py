@@ -17,7 +17,7 @@ from unit.strategies import objects
 NOW = 1_700_000_000_000_000
 
 
-def scribe(*, max_message_bytes: int = 1000) -> Scribe:
+def scribe(*, max_message_bytes: int = 1000, max_future_seconds: int = 300) -> Scribe:
     """A scribe at a fixed time, which counts characters as tokens."""
     return Scribe(
         len,
@@ -25,7 +25,7 @@ def scribe(*, max_message_bytes: int = 1000) -> Scribe:
         lambda time: f"id-{time}",
         max_message_bytes=max_message_bytes,
         max_depth=8,
-        max_future_seconds=300,
+        max_future_seconds=max_future_seconds,
     )
 
 
@@ -50,6 +50,24 @@ def test_own_id_and_time_are_honoured() -> None:
     assert bare.meta.id == f"id-{bare.meta.created_at}"
     assert orjson.loads(view(full))["id"] == "x"
     assert orjson.loads(view(full))["created_at"] == text
+
+
+@pytest.mark.parametrize(
+    ("max_future_seconds", "text", "honoured"),
+    [
+        (300, "2023-11-14T22:18:20Z", True),
+        (300, "2023-11-14T22:18:20.000001Z", False),
+        (0, "2023-11-14T22:13:20Z", True),
+        (10**12, "9999-12-31T23:59:59.999999Z", True),
+        (10**12, "9999-12-31T23:59:59-02:00", False),
+    ],
+)
+def test_a_time_ahead_of_ours(max_future_seconds: int, text: str, *, honoured: bool) -> None:
+    """A time counts as far ahead of ours as is allowed, and within UTC's calendar."""
+    sent = {"created_at": text}
+    [stored] = scribe(max_future_seconds=max_future_seconds).write([sent], 0)
+    assert orjson.loads(view(stored))["created_at"] == (text if honoured else iso_time(NOW))
+    assert stored.body == orjson.dumps(sent)
 
 
 def test_six_fields_are_their_own_view() -> None:
