@@ -34,10 +34,10 @@ from memory_cache._events import SessionEvent, SessionEventKind
 from memory_cache._json import parse_json
 from memory_cache._names import session_key
 from memory_cache._open import cache_over, open_cache
-from memory_cache._page import Page
+from memory_cache._page import Page, SessionList
 from memory_cache._ports import Bus, BusHandler, Clock, Store
 from memory_cache._put import Known
-from memory_cache._session import Session, SessionCache, SessionList
+from memory_cache._session import Session, SessionCache
 from memory_cache._stats import Statistics
 from memory_cache._times import read_time, time_text
 from memory_cache._tokens import token_counter

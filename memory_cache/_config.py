@@ -1,11 +1,14 @@
 """Every limit of the library, with its unit in its name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 KIB = 1024
 MIB = 1024 * KIB
 MOST_RING_MESSAGES = 10_000
+LARGE_DEPTH = 64
+"""A handle for large messages takes as much nesting as this, whatever ``max_depth`` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class CacheConfig:
         max_message_bytes: of one canonical message.
         max_session_bytes: of all messages of a session.
         max_fields_bytes: of all fields of a session.
+        max_large_bytes: the same two limits for what is written through a handle for large
+            messages (``SessionCache.session``), as those of the adapters are.
         max_depth: nesting of arrays and objects in a message.
         max_future_seconds: how far ahead of our clock the created_at of a message may be. One that
             is further ahead, before 1970 or no time is kept as it is, and the message is dated on
@@ -49,6 +54,7 @@ class CacheConfig:
     max_message_bytes: int = 1 * MIB
     max_session_bytes: int = 256 * MIB
     max_fields_bytes: int = 4 * MIB
+    max_large_bytes: int = 32 * MIB
     max_depth: int = 64
     max_future_seconds: int = 300
     delta_bytes: int = 64 * KIB
@@ -80,3 +86,12 @@ class CacheConfig:
         if self.resend_seconds < 8 * self.store_timeout_seconds:
             reason = "resend_seconds must be 8 times store_timeout_seconds, or a resend may double"
             raise ValueError(reason)
+
+    def large(self) -> Self:
+        """Return the same settings with the limits of a handle for large messages."""
+        return replace(
+            self,
+            max_message_bytes=max(self.max_message_bytes, self.max_large_bytes),
+            max_fields_bytes=max(self.max_fields_bytes, self.max_large_bytes),
+            max_depth=max(self.max_depth, LARGE_DEPTH),
+        )

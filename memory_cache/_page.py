@@ -132,6 +132,14 @@ class Page:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SessionList:
+    """A page of sessions, and how many there are in all."""
+
+    sessions: tuple[SessionKey, ...]
+    total: int
+
+
 def fitting(metas: Sequence[Meta], max_tokens: int) -> int:
     """Return how many of the newest messages fit, at least one if there is any."""
     total = 0

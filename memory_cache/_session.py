@@ -14,7 +14,7 @@ from memory_cache._follow import Followable, Follower
 from memory_cache._listener import Listener
 from memory_cache._names import checked_name, session_key
 from memory_cache._near import NearCache
-from memory_cache._page import Page
+from memory_cache._page import Page, SessionList
 from memory_cache._ports import FOREVER, KEEP_TICKING, Clock, Store
 from memory_cache._put import Known, Putter
 from memory_cache._reads import Reader
@@ -32,14 +32,6 @@ from memory_cache._wishes import (
     wish_of,
 )
 from memory_cache._writes import Change, Writer, bodies_of, fingerprint
-
-
-@dataclass(frozen=True, slots=True)
-class SessionList:
-    """A page of sessions, and how many there are in all."""
-
-    sessions: tuple[SessionKey, ...]
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,7 @@ class SessionCache:
         self._loop = asyncio.get_running_loop()
         self._putter = Putter(parts.writer, parts.reader)
         self._follower = Follower(parts.near, parts.reader, parts.clock, parts.config)
+        self._large = parts.writer.large()
 
     def __repr__(self) -> str:
         """Say what one wants to know in an incident."""
@@ -80,16 +73,25 @@ class SessionCache:
         return self._loop
 
     def session(
-        self, session_id: str, *, namespace: str | None = None, user_id: str | None = None
+        self,
+        session_id: str,
+        *,
+        namespace: str | None = None,
+        user_id: str | None = None,
+        large: bool = False,
     ) -> "Session":
         """
         Return a handle of a session, whether it exists or not; nothing is sent.
+
+        ``large``: its ``append``, ``replace`` and ``set_fields`` may write messages and fields of
+        up to ``CacheConfig.max_large_bytes``.
 
         Raises:
             InvalidNameError: the id is empty, or a name is not printable text of up to 512 bytes.
         """
         key = session_key(session_id, namespace, user_id)
-        return Session(key, self._follower, self._parts.reader, self._parts.writer, self._putter)
+        writer = self._large if large else self._parts.writer
+        return Session(key, self._follower, self._parts.reader, writer, self._putter)
 
     async def list_sessions(
         self,

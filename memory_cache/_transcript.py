@@ -1,7 +1,7 @@
 """From what a caller sends to what is stored: check, count, date, and name what has no name."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Self
 
 from memory_cache._errors import InvalidInputError, TooLargeError
 from memory_cache._json import canonical
@@ -43,6 +43,16 @@ class Scribe:
         self._max_bytes = max_message_bytes
         self._max_depth = max_depth
         self._max_future = max_future_seconds * 1_000_000
+
+    def limited(self, *, max_message_bytes: int, max_depth: int) -> Self:
+        """Return one with other limits and the same sources."""
+        return type(self)(
+            self._count,
+            self._now,
+            self._new_id,
+            max_message_bytes=max_message_bytes,
+            max_depth=max_depth,
+        )
 
     def write(
         self, messages: Sequence[Mapping[str, object]], newest: int

@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 
 import orjson
 
@@ -87,6 +88,15 @@ class Writer:
         self._config = config
         self._counters = counters
         self.presence = Presence(store, clock, config.touch_seconds)
+
+    def large(self) -> Self:
+        """Return one with the limits for large messages; it shares everything else."""
+        other, config = copy(self), self._config.large()
+        other._config = config  # noqa: SLF001  # another one of this class
+        other.scribe = self.scribe.limited(
+            max_message_bytes=config.max_message_bytes, max_depth=config.max_depth
+        )
+        return other
 
     async def write(
         self, key: SessionKey, messages: Mapping[str, object] | Sequence[Mapping[str, object]]

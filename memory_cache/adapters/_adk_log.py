@@ -5,21 +5,42 @@ The state is a checkpoint in the session's fields, with the events since then ap
 event and its state are one change, and reading the state costs no more than the last few events.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from google.adk.errors import StaleSessionError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events import Event
-from google.adk.sessions import Session, State
+from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 
 import memory_cache as mc
+from memory_cache.adapters._adk_times import has_all, times_of
+from memory_cache.adapters._adk_values import own
+from memory_cache.adapters._carrier import CARRIED, messages_of, packed, unpacked
+
+_log = logging.getLogger("memory_cache")
 
 _CHECKPOINT_EVENTS: Final = 32
 _TRIES: Final = 64
 _OPERATION_ID: Final = 255
-_SHARED: Final = (State.APP_PREFIX, State.USER_PREFIX, State.TEMP_PREFIX)
+_MARKER: Final = "_storage_update_marker"
+
+
+def can_mark(session: type[Session]) -> bool:
+    """Whether ADK has the place where we note what a ``Session`` was made of; else say so."""
+    if _MARKER in session.__private_attributes__:
+        return True
+    _log.warning(
+        "this version of google-adk has no Session.%s, as 2.13 has:"
+        " an append to a session that is behind is added at the end, and not refused",
+        _MARKER,
+    )
+    return False
+
+
+_MARKS: Final = can_mark(Session)
 
 
 class Seen(NamedTuple):
@@ -35,28 +56,30 @@ class Seen(NamedTuple):
 
 
 def mark(session: Session, version: mc.Version | None, end: int) -> Session:
-    """Note in a ``Session`` what it was made of, in the place that ADK has for it."""
+    """Note in a ``Session`` what it was made of, in the place that ADK has for it, if it has."""
+    if not _MARKS:
+        return session
     session._storage_update_marker = f"{version} {end}"  # noqa: SLF001  # for services to use
     return session
 
 
 def seen_of(session: Session) -> Seen | None:
-    """Return what a ``Session`` was made of; None: not by us."""
-    marker = session._storage_update_marker  # noqa: SLF001  # for services to use
+    """Return what a ``Session`` was made of; None: not by us, or it cannot be noted."""
+    marker: str | None = getattr(session, _MARKER, None)
     if marker is None:
         return None
     version, _, end = marker.partition(" ")
     return Seen(mc.Version.parse(version), int(end))
 
 
-def own(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a state, or of a change to it, that is the session's own."""
-    return {name: value for name, value in state.items() if not name.startswith(_SHARED)}
-
-
 def fields_of(state: Mapping[str, Any], upto: int) -> dict[str, Any]:
-    """Return the fields in which a state is kept that has the events before ``upto`` in it."""
-    return {"state": state, "state_seq": upto}
+    """
+    Return the fields in which a state is kept that has the events before ``upto`` in it.
+
+    Raises:
+        InvalidInputError: it cannot be kept.
+    """
+    return packed({"state": state, "state_seq": upto})
 
 
 async def append(
@@ -73,14 +96,17 @@ async def append(
     Raises:
         SessionNotFoundError: there is no such session.
         StaleSessionError: it is not as it was ``seen``, or changes too fast.
+        InvalidInputError: it cannot be kept.
     """
+    message = packed(body)
     current = seen or await _current(chat)
     # An id is remembered for longer than a session may live: one made anew has another.
-    operation: str | None = f"{current.version.inc}:{body['id']}"[:_OPERATION_ID]
+    name = body["id"].encode(errors="backslashreplace").decode()
+    operation: str | None = f"{current.version.inc}:{name}"[:_OPERATION_ID]
     for _ in range(_TRIES):
         try:
             return await chat.append(
-                body,
+                message,
                 if_version=current.version,
                 operation_id=operation,
                 ttl_seconds=ttl_seconds,
@@ -100,14 +126,21 @@ def crosses(change: mc.Change) -> bool:
 
 
 async def checkpoint(chat: mc.Session) -> None:
-    """Bring the state that is kept up to the last event; if somebody is faster, leave it."""
+    """
+    Bring the state that is kept up to the last event; if somebody is faster, leave it.
+
+    One that is over its limit is left, too: the events since have the rest of it.
+    """
     page = await _page(chat, 1, None)
-    if _is_adk(page):
-        fields = fields_of(_state(page), page.next)
-        try:
-            await chat.set_fields(fields, if_version=page.version)
-        except mc.VersionMismatchError:
-            return
+    if not _is_adk(page):
+        return
+    fields = {CARRIED: None, **fields_of(_state(page), page.next)}
+    if (times := times_of(page)) is not None:
+        fields |= times.fields
+    try:
+        await chat.set_fields(fields, if_version=page.version)
+    except (mc.VersionMismatchError, mc.TooLargeError):
+        return
 
 
 async def load(
@@ -118,11 +151,11 @@ async def load(
     page = await _page(chat, count, after)
     if not _is_adk(page):
         return None
-    messages = page.messages
-    wanted = messages if count is None else messages[len(messages) - min(count, len(messages)) :]
+    messages = wanted = messages_of(page)
     if after is not None:
-        older = [at for at, each in enumerate(wanted) if each["timestamp"] < after]
-        wanted = wanted[older[-1] + 1 :] if older else wanted
+        wanted = [each for each in wanted if each["timestamp"] >= after]
+    if count is not None:
+        wanted = wanted[len(wanted) - min(count, len(wanted)) :]
     session = Session(
         id=chat.key.session_id,
         app_name=app_name,
@@ -148,15 +181,15 @@ async def _page(chat: mc.Session, count: int | None, after: float | None) -> mc.
     ask = max(count or 1, _CHECKPOINT_EVENTS)
     while True:
         page = await chat.recent(ask, consistency=mc.NEWEST)
-        if not page.exists or page.start == page.first:
+        if not _is_adk(page) or page.start == page.first:
             return page
-        since = page.next - page.fields.get("state_seq", page.next)
+        since = page.next - page.fields["state_seq"]
         if since > ask:
             ask = since
-        elif count is None and after is not None and page.messages[0]["timestamp"] >= after:
-            ask *= 4
-        else:
+        elif after is None or has_all(page, count, after):
             return page
+        else:
+            ask *= 4
 
 
 def _is_adk(page: mc.Page) -> bool:
@@ -166,8 +199,8 @@ def _is_adk(page: mc.Page) -> bool:
 
 def _state(page: mc.Page) -> dict[str, Any]:
     """Return the state after the last event of a page."""
-    fields = page.fields
-    state: dict[str, Any] = fields["state"]
-    for event in page.messages[max(0, fields["state_seq"] - page.start) :]:
+    fields = unpacked(page.fields)
+    state = own(fields["state"])
+    for event in messages_of(page)[max(0, fields["state_seq"] - page.start) :]:
         state |= own(event["actions"].get("stateDelta") or {})
     return state

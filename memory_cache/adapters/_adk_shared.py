@@ -2,38 +2,56 @@
 The state that ADK's sessions share: an app's, and that of a user in it.
 
 Each is the fields of a session without messages. A value is in a list there, for a field cannot
-be null.
+be null; one that JSON does not hold unchanged is an object that has it as text (``_carrier``).
+
+It must not expire under a session that shows it. So it lives twice as long as a session does after
+its last change, and before a session is changed we see to it that it was renewed not long ago.
 """
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Literal
 
 from google.adk.sessions import State
 
 import memory_cache as mc
+from memory_cache._clock import SystemClock
+from memory_cache._wishes import MAX_TTL_SECONDS, Word
+from memory_cache.adapters._carrier import CARRIED, packed, text_of, value_of
 from memory_cache.adapters._source import CacheSource
+
+_MOST_NOTED: Final = 4096
 
 
 class SharedState:
     """The state of apps and users, in one namespace."""
 
     def __init__(self, source: CacheSource, namespace: str, ttl_seconds: int | None) -> None:
-        """Keep it in a namespace that no app has."""
+        """Keep it in a namespace that no app has; ``ttl_seconds``: of the sessions that show it."""
         self.namespace = namespace
         self._source = source
-        self._ttl_seconds = ttl_seconds
+        self._session_ttl = ttl_seconds
+        self._ttl = None if ttl_seconds is None else min(2 * ttl_seconds, MAX_TTL_SECONDS)
+        self._clock = SystemClock()
+        self._renewed: dict[mc.SessionKey, float] = {}
 
     async def change(self, app_name: str, user_id: str, state: Mapping[str, Any]) -> None:
-        """Change what a session's state has under the prefixes of the app and of the user."""
-        for prefix, name, user in (
-            (State.APP_PREFIX, f"app:{app_name}", ""),
-            (State.USER_PREFIX, f"user:{app_name}", user_id),
-        ):
-            given = {k.removeprefix(prefix): [v] for k, v in state.items() if k.startswith(prefix)}
-            if given:
+        """
+        Change what a session's state has under the prefixes of the app and of the user.
+
+        Raises:
+            InvalidInputError, TooLargeError: it cannot be kept.
+        """
+        # Both are made before one is written: what cannot be kept changes nothing.
+        changes = (
+            (f"app:{app_name}", "", _fields(state, State.APP_PREFIX)),
+            (f"user:{app_name}", user_id, _fields(state, State.USER_PREFIX)),
+        )
+        for name, user, fields in changes:
+            if fields:
                 holder = await self._holder(name, user)
-                await holder.set_fields(given, ttl_seconds=self._ttl_seconds or mc.UNCHANGED)
+                page = await holder.recent(0)
+                await holder.set_fields(fields, ttl_seconds=self._ttl_of(page))
 
     async def read(self, app_name: str, user_id: str) -> dict[str, Any]:
         """Return the state of the app and of the user, under their prefixes."""
@@ -49,10 +67,69 @@ class SharedState:
         """Return the state of a user, without its prefix."""
         return await self._held(f"user:{app_name}", user_id)
 
+    async def outlive(self, app_name: str, user_id: str) -> None:
+        """See that the state lives at least as long as a session that is changed now."""
+        for name, user in ((f"app:{app_name}", ""), (f"user:{app_name}", user_id)):
+            holder = await self._holder(name, user)
+            if self._is_due(holder.key):
+                await self._renew(holder, await holder.recent(0, consistency=mc.NEWEST))
+
     async def _held(self, name: str, user_id: str) -> dict[str, Any]:
-        page = await (await self._holder(name, user_id)).recent(0, consistency=mc.NEWEST)
-        return {field: value for field, (value,) in page.fields.items()}
+        holder = await self._holder(name, user_id)
+        page = await holder.recent(0, consistency=mc.NEWEST)
+        await self._renew(holder, page)
+        return dict(map(_entry, page.fields.items()))
+
+    def _is_due(self, key: mc.SessionKey) -> bool:
+        if self._session_ttl is None:
+            return False
+        return self._clock.now() - self._renewed.get(key, -MAX_TTL_SECONDS) > self._session_ttl / 2
+
+    async def _renew(self, holder: mc.Session, page: mc.Page) -> None:
+        """Have the state live for its whole time again, if that is due, or for a longer one."""
+        due, ttl = self._is_due(holder.key), self._ttl_of(page)
+        if page.exists and (due or ttl is not mc.UNCHANGED):
+            await holder.set_fields({}, ttl_seconds=ttl)
+        if due:
+            # Made by somebody else since, it has its whole time from then on.
+            if len(self._renewed) >= _MOST_NOTED:
+                self._renewed.clear()
+            self._renewed[holder.key] = self._clock.now()
+
+    def _ttl_of(self, page: mc.Page) -> int | Literal[Word.UNCHANGED] | None:
+        """Return the time to live that a state is to have: never less than it has."""
+        held = page.ttl_seconds
+        if self._ttl is None:
+            return mc.UNCHANGED if held is None else None
+        if page.exists and (held is None or held >= self._ttl):
+            return mc.UNCHANGED
+        return self._ttl
 
     async def _holder(self, name: str, user_id: str) -> mc.Session:
         cache = await self._source.get()
-        return cache.session(name, namespace=self.namespace, user_id=user_id)
+        return cache.session(name, namespace=self.namespace, user_id=user_id, large=True)
+
+
+def _fields(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return what a state has under a prefix as fields; ``_entry`` reads one back."""
+    fields: dict[str, Any] = {}
+    for key, value in state.items():
+        if not key.startswith(prefix):
+            continue
+        name = key.removeprefix(prefix)
+        if CARRIED in packed({name: None}) or name.startswith('"'):
+            # Its text is the name then. One that looks like a text of ours is made one, too.
+            fields[text_of(name)] = {"name": text_of(name), "text": text_of(value)}
+        elif CARRIED in packed({"field": [value]}):
+            fields[name] = {"text": text_of(value)}
+        else:
+            fields[name] = [value]
+    return fields
+
+
+def _entry(field: tuple[str, Any]) -> tuple[str, Any]:
+    name, held = field
+    if isinstance(held, dict):
+        return value_of(held["name"]) if "name" in held else name, value_of(held["text"])
+    (value,) = held
+    return name, value

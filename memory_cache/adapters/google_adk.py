@@ -14,9 +14,8 @@ from google.adk.errors.already_exists_error import AlreadyExistsError
 from google.adk.events import Event
 from google.adk.platform import time as adk_time
 from google.adk.platform import uuid as adk_uuid
-from google.adk.sessions import BaseSessionService, Session, State
+from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
-from pydantic_core import to_jsonable_python
 
 import memory_cache as mc
 from memory_cache.adapters._adk_log import (
@@ -26,10 +25,10 @@ from memory_cache.adapters._adk_log import (
     fields_of,
     load,
     mark,
-    own,
     seen_of,
 )
 from memory_cache.adapters._adk_shared import SharedState
+from memory_cache.adapters._adk_values import body_of, own, stand_in, state_of
 from memory_cache.adapters._source import CacheSource, every_session
 
 _ALL: Final = GetSessionConfig()
@@ -42,7 +41,8 @@ class MemoryCacheSessionService(BaseSessionService):
     Sessions of ADK: the app's name is the namespace, user and session ids are ADK's.
 
     A method raises what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not
-    answer, ``InvalidInputError`` for what JSON does not keep unchanged or a name that is refused.
+    answer, ``InvalidInputError`` for a name that is refused, for what is nested too deep, and, as
+    ``TooLargeError``, for an event or a state over ``CacheConfig.max_large_bytes``.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class MemoryCacheSessionService(BaseSessionService):
         Serve the sessions of a cache; nothing is sent.
 
         ``cache``: one that is shared; or a URL, and it has one of its own, made by ``config``.
-        ``ttl_seconds``: what is written lives that long. ``refuse_stale``: an append to a
+        ``ttl_seconds``: a session lives that long after each change, and the state of its app and
+        user at least as long. ``refuse_stale``: an append to a
         ``Session`` that is behind raises ``StaleSessionError``; else it is added at the end.
         ``state_namespace``: where the state of apps and users is kept; no app may be named so.
         """
@@ -87,10 +88,16 @@ class MemoryCacheSessionService(BaseSessionService):
         state: dict[str, Any] | None = None,
         session_id: str | None = None,
     ) -> Session:
-        """Make a session; ``AlreadyExistsError`` if there is one of this id."""
+        """
+        Make a session with a state, or nothing at all.
+
+        Raises:
+            AlreadyExistsError: there is one of this id.
+        """
         name = (session_id or "").strip() or adk_uuid.new_uuid()
         chat = await self._chat(app_name, user_id, name)
-        given = to_jsonable_python(state or {})
+        given = state_of(state or {})
+        await self._shared.outlive(app_name, user_id)
         now = adk_time.get_time()
         try:
             change = await chat.replace(
@@ -101,7 +108,11 @@ class MemoryCacheSessionService(BaseSessionService):
             )
         except mc.VersionMismatchError:
             raise AlreadyExistsError(f"Session with id {name} already exists.") from None
-        await self._shared.change(app_name, user_id, given)
+        try:
+            await self._shared.change(app_name, user_id, given)
+        except mc.InvalidInputError:
+            await chat.delete(if_version=change.version)
+            raise
         merged = own(given) | await self._shared.read(app_name, user_id)
         made = Session(app_name=app_name, user_id=user_id, id=name, state=merged)
         made.last_update_time = now
@@ -156,6 +167,8 @@ class MemoryCacheSessionService(BaseSessionService):
         Raises:
             SessionNotFoundError: there is no such session.
             StaleSessionError: others have added events since ``session`` was read.
+            InvalidInputError: it cannot be kept. If it has results of tools, an event is added that
+                says so in place of them, for a call without a result ends a conversation.
         """
         if event.partial:
             return event
@@ -163,20 +176,27 @@ class MemoryCacheSessionService(BaseSessionService):
         # Of one event loop one at a time: else many would try again when one of them is through.
         here = asyncio.get_running_loop(), chat.key
         async with self._locks.setdefault(here, asyncio.Lock()):
-            return await self._append(chat, session, event)
+            try:
+                return await self._append(chat, session, event)
+            except mc.InvalidInputError as error:
+                instead = stand_in(event, error.reason)
+                if instead is None:
+                    raise
+                await self._append(chat, session, instead)
+                reason = f"{error.reason}; an event that says so was added instead"
+                raise type(error)(error.field, reason) from None
 
     async def _append(self, chat: mc.Session, session: Session, event: Event) -> Event:
-        body = event.model_dump(mode="json", by_alias=True, exclude_none=True)
-        delta = body["actions"]["stateDelta"]
-        delta = {k: v for k, v in delta.items() if not k.startswith(State.TEMP_PREFIX)}
-        body["actions"]["stateDelta"] = delta
+        body = body_of(event)
         seen = seen_of(session)
+        await self._shared.outlive(session.app_name, session.user_id)
         change = await append(chat, body, seen, self._ttl_seconds, refuse_stale=self._refuse_stale)
         if change.replayed and (seen is None or seen.end != change.start):
             return event  # not the second try of an append whose answer was lost
         await super().append_event(session, event)
         session.last_update_time = event.timestamp
         mark(session, change.version, change.end)
+        delta = body["actions"]["stateDelta"]
         await self._shared.change(session.app_name, session.user_id, delta)
         if crosses(change):
             await checkpoint(chat)
@@ -192,4 +212,4 @@ class MemoryCacheSessionService(BaseSessionService):
         if app_name == self._shared.namespace:
             raise mc.InvalidNameError("app_name", "is where the state is kept")
         cache = await self._source.get()
-        return cache.session(session_id, namespace=app_name, user_id=user_id)
+        return cache.session(session_id, namespace=app_name, user_id=user_id, large=True)

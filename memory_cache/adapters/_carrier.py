@@ -1,0 +1,150 @@
+"""
+How an adapter stores what JSON does not hold unchanged, and reads it back as it was.
+
+Most messages are stored as they are. In others some values have no form that every reader of JSON
+takes as it is meant: integers beyond 64 bits, numbers that are not finite, halves of surrogate
+pairs, objects with keys that are not text, and what is nested deeper than a message may be. Each
+of these is replaced by its JSON text, and a key at the top of the message says where that was done:
+
+    {"result": {"n": "1000000000000000000000"}, "memory-cache:carried": {"result": {"n": 1}}}
+
+In such a text a half of a surrogate pair is written as ``%`` and its four hexadecimal digits, and
+``%`` itself as ``%0025``. A message that has this key itself, or keys at its top that are not text,
+is one such text under this key. All else is read as it stands, whatever it looks like.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from memory_cache import DamagedSessionError, InvalidInputError, Page
+from memory_cache._config import LARGE_DEPTH
+from memory_cache._json import canonical
+
+CARRIED: Final = "memory-cache:carried"
+"""Key of a message, or of fields, that says where texts stand for values."""
+
+_DEEPEST: Final = 500
+"""Half of what Python's own JSON reads before it gives up, for the stack may be in use already."""
+
+_HERE: Final = 1
+_HALF: Final = re.compile("[\ud800-\udfff]")
+_TO_ESCAPE: Final = re.compile("[%\ud800-\udfff]")
+_ESCAPED: Final = re.compile("%([0-9a-f]{4})")
+
+
+def packed(message: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return a message as it can be stored; ``unpacked`` reads it back.
+
+    Raises:
+        InvalidInputError: a part of it is no JSON value, or it is nested deeper than 500.
+    """
+    if CARRIED in message or not all(map(_is_text, message)):
+        return {CARRIED: text_of(message)}
+    try:
+        canonical(message, "message", max_depth=LARGE_DEPTH)
+    except InvalidInputError:
+        # What says where texts stand is nested as the message is, one level further in.
+        plain, where = _part(message, LARGE_DEPTH - 1)
+        return {**plain, CARRIED: where} if where else plain
+    return dict(message)
+
+
+def text_of(value: object) -> str:
+    """
+    Return the text that a value is carried as; ``value_of`` reads it back.
+
+    Raises:
+        InvalidInputError: as ``packed``.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError("message", f"cannot be kept as JSON ({error})") from None
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _parts(outer)]
+        if not level:
+            return _TO_ESCAPE.sub(lambda found: f"%{ord(found[0]):04x}", text)
+    raise InvalidInputError("message", f"is nested deeper than {_DEEPEST}")
+
+
+def value_of(text: str) -> Any:  # noqa: ANN401  # any JSON value
+    """
+    Return the value that a text was made of.
+
+    Raises:
+        ValueError: it was not made by ``text_of``.
+    """
+    return json.loads(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), text))
+
+
+def unpacked(message: dict[str, Any], value_of: Callable[[str], Any] = value_of) -> dict[str, Any]:
+    """
+    Return a message as it was before it was ``packed``.
+
+    ``value_of``: what stands for a text that is carried; else it is the value.
+
+    Raises:
+        DamagedSessionError: it says that texts stand for values, and they do not.
+    """
+    where = message.get(CARRIED)
+    if not isinstance(where, (dict, str)):
+        return message
+    try:
+        if isinstance(where, str):
+            whole: dict[str, Any] = value_of(where)
+            return whole
+        found: dict[str, Any] = _restored(message, where, value_of)
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedSessionError("a value that was stored as text cannot be read") from error
+    del found[CARRIED]
+    return found
+
+
+def messages_of(page: Page) -> list[dict[str, Any]]:
+    """Return the messages of a page as they were before they were packed."""
+    return [unpacked(message) for message in page.messages]
+
+
+def _part(value: Any, depth: int) -> tuple[Any, Any]:  # noqa: ANN401  # any value
+    """Return a value as it can be stored, and where in it texts stand; falsy: nowhere."""
+    if depth and isinstance(value, dict) and all(map(_is_text, value)):
+        parts = {key: _part(inner, depth - 1) for key, inner in value.items()}
+        where = {key: found for key, (_, found) in parts.items() if found}
+        return {key: inner for key, (inner, _) in parts.items()}, where
+    if depth and isinstance(value, (list, tuple)):
+        several = [_part(inner, depth - 1) for inner in value]
+        where = {str(at): found for at, (_, found) in enumerate(several) if found}
+        return [inner for inner, _ in several], where
+    if not isinstance(value, (dict, list, tuple)):
+        try:
+            canonical(value, "message", max_depth=1)
+        except InvalidInputError:
+            return text_of(value), _HERE
+        return value, None
+    return text_of(value), _HERE
+
+
+def _restored(value: Any, where: Any, value_of: Callable[[str], Any]) -> Any:  # noqa: ANN401
+    if where == _HERE:
+        return value_of(value)
+    for name, inner in where.items():
+        at = int(name) if isinstance(value, list) else name
+        value[at] = _restored(value[at], inner, value_of)
+    return value
+
+
+def _is_text(key: object) -> bool:
+    return isinstance(key, str) and (key.isascii() or _HALF.search(key) is None)
+
+
+def _parts(value: object) -> list[object]:
+    """Return the arrays and objects in an array or object."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return []
+    return [inner for inner in value if isinstance(inner, (dict, list, tuple))]
