@@ -11,13 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from google.adk.errors import StaleSessionError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
-from google.adk.events import Event
 from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 
 import memory_cache as mc
 from memory_cache.adapters._adk_times import has_all, times_of
-from memory_cache.adapters._adk_values import own
+from memory_cache.adapters._adk_values import delta_of, event_of, own
 from memory_cache.adapters._carrier import CARRIED, messages_of, packed, unpacked
 
 _log = logging.getLogger("memory_cache")
@@ -161,7 +160,7 @@ async def load(
         app_name=app_name,
         user_id=user_id,
         state=_state(page),
-        events=[Event.model_validate(each) for each in wanted],
+        events=[event_of(each) for each in wanted],
         last_update_time=messages[-1]["timestamp"] if messages else page.fields["created"],
     )
     return mark(session, page.version, page.next)
@@ -202,5 +201,5 @@ def _state(page: mc.Page) -> dict[str, Any]:
     fields = unpacked(page.fields)
     state = own(fields["state"])
     for event in messages_of(page)[max(0, fields["state_seq"] - page.start) :]:
-        state |= own(event["actions"].get("stateDelta") or {})
+        state |= own(delta_of(event))
     return state

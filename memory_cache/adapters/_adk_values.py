@@ -2,13 +2,12 @@
 What ADK hands over, as JSON values: nothing is lost that ADK's own services keep.
 
 ADK's dump of an event is taken, with two differences. It turns numbers that are not finite into
-null; they stay. And it fails where a tool's result holds an object of a class it does not know;
+null, and some keys into others; they stay. And it fails where a tool's result holds an object of a class it does not know;
 such an object becomes text, as ADK itself does with one in the state.
 """
 
 import base64
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
@@ -18,12 +17,16 @@ from google.genai import types
 from pydantic_core import to_jsonable_python
 
 from memory_cache import InvalidInputError
+from memory_cache.adapters._carrier import as_in_python
 
 _SECRET_PREFIX: Final[str] = getattr(State, "SECRET_PREFIX", "secret:")
 _UNSTORED: Final = (State.TEMP_PREFIX, _SECRET_PREFIX)
 _SHARED: Final = (State.APP_PREFIX, State.USER_PREFIX)
 _FAILS: Final = (TypeError, ValueError, RecursionError)
 _PLAIN: Final = (str, int, float, bool, type(None))
+
+_STATE: Final = "memory-cache:state"
+"""Key of a stored event: what it does to the state, where ADK's state has it otherwise."""
 
 
 def own(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,15 +66,30 @@ def body_of(event: Event) -> dict[str, Any]:
     Raises:
         InvalidInputError: it holds itself, or is nested too deep to be looked at.
     """
+    delta = stored(event.actions.state_delta)
+    if len(delta) < len(event.actions.state_delta):
+        actions = event.actions.model_copy(update={"state_delta": delta})
+        event = event.model_copy(update={"actions": actions})
     try:
         body = _dumped(event, "json")
-        if "null" in json.dumps(body):
-            body = _with_numbers(body, _dumped(event, "python"))
+        text = json.dumps(body)
+        if "null" in text or "\\ufffd" in text:
+            body = as_in_python(body, _dumped(event, "python"))
     except _FAILS:
         body = _jsonable(_dumped(event, "python"), "event", _base64)
-    # What an event shows of the state is what the state has.
-    body["actions"] = {"stateDelta": state_of(event.actions.state_delta), **body["actions"]}
-    return body
+    state = state_of(delta)
+    return body if state == body["actions"]["stateDelta"] else {**body, _STATE: state}
+
+
+def delta_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an event, as it is stored, does to the state."""
+    found: dict[str, Any] = body.get(_STATE) or body["actions"].get("stateDelta") or {}
+    return stored(found)
+
+
+def event_of(body: Mapping[str, Any]) -> Event:
+    """Return an event of what is stored."""
+    return Event.model_validate({name: value for name, value in body.items() if name != _STATE})
 
 
 def stand_in(event: Event, reason: str) -> Event | None:
@@ -100,22 +118,8 @@ def stand_in(event: Event, reason: str) -> Event | None:
 
 
 def _dumped(event: Event, mode: Literal["json", "python"]) -> dict[str, Any]:
-    dumped: dict[str, Any] = event.model_dump(
-        mode=mode, by_alias=True, exclude_none=True, exclude={"actions": {"state_delta"}}
-    )
+    dumped: dict[str, Any] = event.model_dump(mode=mode, by_alias=True, exclude_none=True)
     return dumped
-
-
-def _with_numbers(body: Any, python: Any) -> Any:  # noqa: ANN401  # any JSON value
-    """Return JSON values with the numbers in place of which they have null."""
-    if body is None and isinstance(python, float) and not math.isfinite(python):
-        return python
-    if isinstance(body, dict) and isinstance(python, dict) and len(body) == len(python):
-        pairs = zip(body.items(), python.values(), strict=True)
-        return {key: _with_numbers(value, other) for (key, value), other in pairs}
-    if isinstance(body, list) and isinstance(python, (list, tuple)) and len(body) == len(python):
-        return [_with_numbers(value, other) for value, other in zip(body, python, strict=True)]
-    return body
 
 
 def _jsonable(value: Any, field: str, of_bytes: Callable[[bytes], str]) -> Any:  # noqa: ANN401

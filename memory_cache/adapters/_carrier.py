@@ -14,6 +14,7 @@ is one such text under this key. All else is read as it stands, whatever it look
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -34,25 +35,29 @@ _TO_ESCAPE: Final = re.compile("[%\ud800-\udfff]")
 _ESCAPED: Final = re.compile("%([0-9a-f]{4})")
 
 
-def packed(message: Mapping[str, Any]) -> dict[str, Any]:
+def packed(message: Mapping[str, Any], field: str = "message") -> dict[str, Any]:
     """
     Return a message as it can be stored; ``unpacked`` reads it back.
+
+    ``field``: what an error calls it.
 
     Raises:
         InvalidInputError: a part of it is no JSON value, or it is nested deeper than 500.
     """
+    if not isinstance(message, Mapping):
+        raise InvalidInputError(field, "must be an object")
     if CARRIED in message or not all(map(_is_text, message)):
-        return {CARRIED: text_of(message)}
+        return {CARRIED: text_of(message, field)}
     try:
-        canonical(message, "message", max_depth=LARGE_DEPTH)
+        canonical(message, field, max_depth=LARGE_DEPTH)
     except InvalidInputError:
         # What says where texts stand is nested as the message is, one level further in.
-        plain, where = _part(message, LARGE_DEPTH - 1)
+        plain, where = _part(message, field, LARGE_DEPTH - 1)
         return {**plain, CARRIED: where} if where else plain
     return dict(message)
 
 
-def text_of(value: object) -> str:
+def text_of(value: object, field: str = "message") -> str:
     """
     Return the text that a value is carried as; ``value_of`` reads it back.
 
@@ -62,13 +67,13 @@ def text_of(value: object) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInputError("message", f"cannot be kept as JSON ({error})") from None
+        raise InvalidInputError(field, f"cannot be kept as JSON ({error})") from None
     level: list[Any] = [value]
     for _ in range(_DEEPEST):
         level = [inner for outer in level for inner in _parts(outer)]
         if not level:
             return _TO_ESCAPE.sub(lambda found: f"%{ord(found[0]):04x}", text)
-    raise InvalidInputError("message", f"is nested deeper than {_DEEPEST}")
+    raise InvalidInputError(field, f"is nested deeper than {_DEEPEST}")
 
 
 def value_of(text: str) -> Any:  # noqa: ANN401  # any JSON value
@@ -79,6 +84,30 @@ def value_of(text: str) -> Any:  # noqa: ANN401  # any JSON value
         ValueError: it was not made by ``text_of``.
     """
     return json.loads(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), text))
+
+
+def as_in_python(dumped: Any, python: Any) -> Any:  # noqa: ANN401  # any JSON value
+    """
+    Return what Pydantic dumped as JSON values, without what it loses on the way and does not say.
+
+    Numbers that are not finite become null there, and halves of surrogate pairs in keys other
+    characters. ``python``: the same, dumped as Python's values.
+    """
+    if dumped is None and isinstance(python, float) and not math.isfinite(python):
+        return python
+    if isinstance(dumped, dict) and isinstance(python, dict) and len(dumped) == len(python):
+        pairs = zip(dumped.items(), python.items(), strict=True)
+        return {
+            name if isinstance(name, str) else key: as_in_python(value, other)
+            for (key, value), (name, other) in pairs
+        }
+    if (
+        isinstance(dumped, list)
+        and isinstance(python, (list, tuple))
+        and len(dumped) == len(python)
+    ):
+        return [as_in_python(value, other) for value, other in zip(dumped, python, strict=True)]
+    return dumped
 
 
 def unpacked(message: dict[str, Any], value_of: Callable[[str], Any] = value_of) -> dict[str, Any]:
@@ -95,10 +124,9 @@ def unpacked(message: dict[str, Any], value_of: Callable[[str], Any] = value_of)
         return message
     try:
         if isinstance(where, str):
-            whole: dict[str, Any] = value_of(where)
-            return whole
+            return dict(value_of(where))
         found: dict[str, Any] = _restored(message, where, value_of)
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise DamagedSessionError("a value that was stored as text cannot be read") from error
     del found[CARRIED]
     return found
@@ -109,23 +137,23 @@ def messages_of(page: Page) -> list[dict[str, Any]]:
     return [unpacked(message) for message in page.messages]
 
 
-def _part(value: Any, depth: int) -> tuple[Any, Any]:  # noqa: ANN401  # any value
+def _part(value: Any, field: str, depth: int) -> tuple[Any, Any]:  # noqa: ANN401  # any value
     """Return a value as it can be stored, and where in it texts stand; falsy: nowhere."""
     if depth and isinstance(value, dict) and all(map(_is_text, value)):
-        parts = {key: _part(inner, depth - 1) for key, inner in value.items()}
+        parts = {key: _part(inner, field, depth - 1) for key, inner in value.items()}
         where = {key: found for key, (_, found) in parts.items() if found}
         return {key: inner for key, (inner, _) in parts.items()}, where
     if depth and isinstance(value, (list, tuple)):
-        several = [_part(inner, depth - 1) for inner in value]
+        several = [_part(inner, field, depth - 1) for inner in value]
         where = {str(at): found for at, (_, found) in enumerate(several) if found}
         return [inner for inner, _ in several], where
     if not isinstance(value, (dict, list, tuple)):
         try:
-            canonical(value, "message", max_depth=1)
+            canonical(value, field, max_depth=1)
         except InvalidInputError:
-            return text_of(value), _HERE
+            return text_of(value, field), _HERE
         return value, None
-    return text_of(value), _HERE
+    return text_of(value, field), _HERE
 
 
 def _restored(value: Any, where: Any, value_of: Callable[[str], Any]) -> Any:  # noqa: ANN401

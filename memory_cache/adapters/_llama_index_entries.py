@@ -12,6 +12,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 
 from memory_cache import NEWEST, Page, Session
+from memory_cache.adapters._carrier import packed, unpacked
 
 _FIRST_READ: Final = 64
 FIELD: Final = "archived"
@@ -64,9 +65,9 @@ def has(status: MessageStatus | None, *, archived: bool) -> bool:
 
 def dumped(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Return messages as they are stored."""
-    return [message.model_dump(mode="json") for message in messages]
+    return [packed(message.model_dump(mode="json")) for message in messages]
 
 
 def parsed(messages: Sequence[dict[str, Any]]) -> list[ChatMessage]:
     """Return the messages that were stored."""
-    return [ChatMessage.model_validate(message) for message in messages]
+    return [ChatMessage.model_validate(unpacked(message)) for message in messages]

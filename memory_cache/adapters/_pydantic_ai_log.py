@@ -12,6 +12,8 @@ from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
 from pydantic_ai.messages import ModelMessagesTypeAdapter
 
 from memory_cache import NEWEST, Page, Session
+from memory_cache.adapters._carrier import packed
+from memory_cache.adapters._pydantic_ai_values import dumped, filled, named
 
 _RECORD: Final = TypeAdapter(ConversationRecord)
 _FIRST_READ: Final = 64
@@ -27,7 +29,7 @@ async def history(log: Session, head_id: str, limit: int | None) -> list[Line] |
         page = await (log.recent(ask, consistency=NEWEST) if limit else log.transcript())
         held = {line["id"]: line for line in page.messages if "record" not in line}
         chain: list[Line] = []
-        at: str | None = head_id
+        at: str | None = packed({"id": head_id})["id"]  # as a line has it
         while at in held and len(chain) != limit:
             chain.append(held[at])
             at = held[at]["parent_id"]
@@ -40,32 +42,31 @@ async def history(log: Session, head_id: str, limit: int | None) -> list[Line] |
 
 def line_of(entry: ConversationEntry) -> Line:
     """Return an entry as it is stored."""
-    (message,) = ModelMessagesTypeAdapter.dump_python([entry.message], mode="json")
-    return {
-        "id": entry.id,
-        "parent_id": entry.parent_id,
-        "kind": entry.kind,
-        "message": message,
-    }
+    (message,) = dumped(ModelMessagesTypeAdapter, [entry.message])
+    line = {"id": entry.id, "parent_id": entry.parent_id, "kind": entry.kind, "message": message}
+    return packed(line)
 
 
 def entries_of(lines: list[Line]) -> list[ConversationEntry]:
     """Return the entries that were stored."""
-    # Of JSON, not of Python's values: only there is base64 read back as the bytes it stands for.
-    messages = ModelMessagesTypeAdapter.validate_json(orjson.dumps([x["message"] for x in lines]))
-    return [
+    plain, values = named(lines)
+    messages = ModelMessagesTypeAdapter.validate_json(orjson.dumps([x["message"] for x in plain]))
+    entries = [
         ConversationEntry(**(line | {"message": message}))
-        for line, message in zip(lines, messages, strict=True)
+        for line, message in zip(plain, messages, strict=True)
     ]
+    return [filled(entry, values) for entry in entries]
 
 
 def record_line(record: ConversationRecord) -> Line:
     """Return a record as it is stored."""
-    return {"record": orjson.loads(_RECORD.dump_json(record))}
+    return packed({"record": dumped(_RECORD, record)})
 
 
 def record_of(page: Page) -> ConversationRecord | None:
     """Return the record at the end of a log; None: there is no log."""
     if not page.bodies:
         return None
-    return _RECORD.validate_json(orjson.dumps(page.messages[-1]["record"]))
+    (line,), values = named(page.messages[-1:])
+    record: ConversationRecord = filled(_RECORD.validate_json(orjson.dumps(line["record"])), values)
+    return record

@@ -28,7 +28,7 @@ from memory_cache.adapters._adk_log import (
     seen_of,
 )
 from memory_cache.adapters._adk_shared import SharedState
-from memory_cache.adapters._adk_values import body_of, own, stand_in, state_of
+from memory_cache.adapters._adk_values import body_of, delta_of, own, stand_in, state_of
 from memory_cache.adapters._source import CacheSource, every_session
 
 _ALL: Final = GetSessionConfig()
@@ -196,8 +196,7 @@ class MemoryCacheSessionService(BaseSessionService):
         await super().append_event(session, event)
         session.last_update_time = event.timestamp
         mark(session, change.version, change.end)
-        delta = body["actions"]["stateDelta"]
-        await self._shared.change(session.app_name, session.user_id, delta)
+        await self._shared.change(session.app_name, session.user_id, delta_of(body))
         if crosses(change):
             await checkpoint(chat)
         return event

@@ -18,6 +18,7 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
 
 from memory_cache import SessionCache
+from memory_cache.adapters._carrier import messages_of, packed
 from memory_cache.adapters._source import CacheSource
 
 T = TypeVar("T")
@@ -30,8 +31,8 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
     Use the methods that are awaited, on the event loop of the cache; elsewhere they raise
     ``RuntimeError``. The others wait for them in another thread than that loop's, while it runs;
     else they raise ``RuntimeError``. All raise what ``memory_cache.Session`` raises:
-    ``StoreError`` where Redis does not answer, ``InvalidInputError`` for what JSON does not keep
-    unchanged.
+    ``StoreError`` where Redis does not answer, ``InvalidInputError`` for what is no JSON, as
+    ``TooLargeError`` for a message over ``CacheConfig.max_large_bytes``.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
         ``ttl_seconds``: it lives that long after each message.
         """
         super().__init__()
-        self._session = cache.session(session_id, namespace=namespace, user_id=user_id)
+        self._session = cache.session(session_id, namespace=namespace, user_id=user_id, large=True)
         self._source = CacheSource(cache)
         self._loop = cache.loop
         self._ttl_seconds = ttl_seconds
@@ -57,13 +58,13 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
     async def aget_messages(self) -> list[BaseMessage]:
         """Return all messages, oldest first."""
         await self._source.get()
-        return messages_from_dict((await self._session.transcript()).messages)
+        return messages_from_dict(messages_of(await self._session.transcript()))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end, all or none."""
         await self._source.get()
         if messages:
-            sent = [message_to_dict(message) for message in messages]
+            sent = [packed(message_to_dict(message)) for message in messages]
             await self._session.append(sent, ttl_seconds=self._ttl_seconds)
 
     async def aclear(self) -> None:

@@ -48,7 +48,8 @@ class MemoryCacheChatStore(AsyncDBChatStore):
     Messages by key, each kept as ``model_dump(mode="json")`` gives it.
 
     A method raises what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not
-    answer, ``InvalidInputError`` for what JSON does not keep unchanged or a key that is refused.
+    answer, ``InvalidInputError`` for a key that is refused, as ``TooLargeError`` for a message
+    over ``CacheConfig.max_large_bytes``.
     """
 
     _source: CacheSource = PrivateAttr()
@@ -173,7 +174,7 @@ class MemoryCacheChatStore(AsyncDBChatStore):
         return "MemoryCacheChatStore"
 
     async def _chat(self, key: str) -> Session:
-        return (await self._source.get()).session(key, namespace=self._namespace)
+        return (await self._source.get()).session(key, namespace=self._namespace, large=True)
 
     async def _take(self, key: str, choose: _Edit) -> list[ChatMessage]:
         """Delete the entries that are chosen, and return their messages."""

@@ -14,6 +14,7 @@ from agents.memory import SessionSettings
 from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
 
 from memory_cache import NEWEST, CacheConfig, Consistency, Session, SessionCache
+from memory_cache.adapters._carrier import messages_of, packed, unpacked
 from memory_cache.adapters._source import CacheSource
 
 
@@ -22,7 +23,8 @@ class MemoryCacheSession:
     One conversation: every item is one message of a session, kept as the SDK sends it.
 
     A method raises what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not
-    answer, ``InvalidInputError`` for an item that JSON does not keep unchanged.
+    answer, ``InvalidInputError`` for an item that is no JSON, as ``TooLargeError`` for one over
+    ``CacheConfig.max_large_bytes``.
     """
 
     session_settings: SessionSettings | None
@@ -53,7 +55,8 @@ class MemoryCacheSession:
             else coerce_session_settings(session_settings)
         )
         self._source = CacheSource(cache, config)
-        self._scope = {"namespace": namespace, "user_id": user_id}
+        self._namespace = namespace
+        self._user_id = user_id
         self._ttl_seconds = ttl_seconds
         self._consistency = consistency
 
@@ -102,17 +105,19 @@ class MemoryCacheSession:
             page = await session.transcript()
         else:
             page = await session.recent(limit, consistency=self._consistency)
-        return cast("list[TResponseInputItem]", page.messages)
+        return cast("list[TResponseInputItem]", messages_of(page))
 
     async def add_items(self, items: Sequence[TResponseInputItem]) -> None:
         """Add items at the end, all or none; no items, nothing is done."""
         if items:
-            messages = cast("list[dict[str, Any]]", items)
+            given = cast("Sequence[dict[str, Any]]", items)
+            messages = [packed(item, f"items[{at}]") for at, item in enumerate(given)]
             await (await self._session()).append(messages, ttl_seconds=self._ttl_seconds)
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Remove the newest item and return it; of two who pop at once, each gets another."""
-        return cast("TResponseInputItem | None", await (await self._session()).pop())
+        item = await (await self._session()).pop()
+        return cast("TResponseInputItem | None", item and unpacked(item))
 
     async def clear_session(self) -> None:
         """Delete the session."""
@@ -120,4 +125,6 @@ class MemoryCacheSession:
 
     async def _session(self) -> Session:
         cache = await self._source.get()
-        return cache.session(self.session_id, **self._scope)
+        return cache.session(
+            self.session_id, namespace=self._namespace, user_id=self._user_id, large=True
+        )

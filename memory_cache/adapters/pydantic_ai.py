@@ -53,7 +53,8 @@ class MemoryCacheConversationStore(ConversationStore):
     Conversations, each a session of one namespace.
 
     A method raises what ``memory_cache.Session`` raises, too: ``StoreError`` where Redis does not
-    answer, ``InvalidInputError`` for what JSON does not keep unchanged or an id that is refused.
+    answer, ``InvalidInputError`` for what Pydantic AI makes no JSON of or an id that is refused,
+    as ``TooLargeError`` for a message over ``CacheConfig.max_large_bytes``.
     """
 
     def __init__(
@@ -168,7 +169,9 @@ class MemoryCacheConversationStore(ConversationStore):
         return entries_of(lines)
 
     async def _log(self, conversation_id: str) -> Session:
-        return (await self._source.get()).session(conversation_id, namespace=self._namespace)
+        return (await self._source.get()).session(
+            conversation_id, namespace=self._namespace, large=True
+        )
 
     async def _keys(self) -> list[SessionKey]:
         return await every_session(await self._source.get(), self._namespace, "")

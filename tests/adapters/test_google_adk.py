@@ -146,7 +146,7 @@ async def test_refusals(cache: SessionCache) -> None:
 
 
 async def test_time_to_live(cache: SessionCache) -> None:
-    """What is made and what is appended lives as long as was said, the shared state too."""
+    """What is made and what is appended lives as long as was said, the shared state longer."""
     service = MemoryCacheSessionService(cache, ttl_seconds=60)
     chat = cache.session("s", namespace="app", user_id="u")
     session = await service.create_session(**HERE)
@@ -155,7 +155,7 @@ async def test_time_to_live(cache: SessionCache) -> None:
     await service.append_event(session, event(1, {"app:a": 1, "user:b": 2}))
     app = cache.session("app:app", namespace="adk-state")
     user = cache.session("user:app", namespace="adk-state", user_id="u")
-    assert [(await each.recent(0)).ttl_seconds for each in (chat, app, user)] == [60] * 3
+    assert [(await each.recent(0)).ttl_seconds for each in (chat, app, user)] == [60, 120, 120]
 
 
 async def test_list_order(cache: SessionCache) -> None:
