@@ -2,8 +2,9 @@
 What ADK hands over, as JSON values: nothing is lost that ADK's own services keep.
 
 ADK's dump of an event is taken, with two differences. It turns numbers that are not finite into
-null, and some keys into others; they stay. And it fails where a tool's result holds an object of a class it does not know;
-such an object becomes text, as ADK itself does with one in the state.
+null, and halves of surrogate pairs in keys into other characters; they stay. And it fails where a
+tool's result holds an object of a class it does not know; such an object becomes text, as ADK
+itself does with one in the state.
 """
 
 import base64

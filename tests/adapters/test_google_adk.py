@@ -21,34 +21,8 @@ from google.genai import types
 
 from memory_cache import InvalidNameError, SessionCache, open_cache
 from memory_cache.adapters.google_adk import MemoryCacheSessionService
+from support.adk_sessions import HERE, event, read
 from support.valkey import ValkeyServer
-
-HERE: dict[str, Any] = {"app_name": "app", "user_id": "u", "session_id": "s"}
-
-
-def event(at: int, delta: dict[str, Any] | None = None, **more: Any) -> Event:  # noqa: ANN401
-    """An event with text, bytes, a call and a change of state."""
-    parts = [
-        types.Part(text=f"event {at}"),
-        types.Part(inline_data=types.Blob(data=b"\xff\x00", mime_type="a/b")),
-        types.Part(function_call=types.FunctionCall(id="c", name="f", args={"a": None})),
-    ]
-    return Event(
-        id=f"e{at}",
-        invocation_id="i",
-        author="agent",
-        timestamp=float(at),
-        content=types.Content(role="model", parts=parts),
-        actions=EventActions(state_delta=delta or {}),
-        **more,
-    )
-
-
-async def read(service: MemoryCacheSessionService, **config: Any) -> Session:  # noqa: ANN401
-    """The session, which must exist."""
-    session = await service.get_session(**HERE, config=GetSessionConfig(**config))
-    assert session is not None
-    return session
 
 
 async def test_scopes(cache: SessionCache, other_cache: SessionCache) -> None:
@@ -143,19 +117,6 @@ async def test_refusals(cache: SessionCache) -> None:
     with pytest.raises(InvalidNameError):
         await service.create_session(app_name="adk-state", user_id="u")
     assert await service.get_session(**HERE) is None
-
-
-async def test_time_to_live(cache: SessionCache) -> None:
-    """What is made and what is appended lives as long as was said, the shared state longer."""
-    service = MemoryCacheSessionService(cache, ttl_seconds=60)
-    chat = cache.session("s", namespace="app", user_id="u")
-    session = await service.create_session(**HERE)
-    assert (await chat.recent(0)).ttl_seconds == 60
-    await chat.set_fields({}, ttl_seconds=None)
-    await service.append_event(session, event(1, {"app:a": 1, "user:b": 2}))
-    app = cache.session("app:app", namespace="adk-state")
-    user = cache.session("user:app", namespace="adk-state", user_id="u")
-    assert [(await each.recent(0)).ttl_seconds for each in (chat, app, user)] == [60, 120, 120]
 
 
 async def test_list_order(cache: SessionCache) -> None:
