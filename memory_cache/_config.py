@@ -24,7 +24,7 @@ class CacheConfig:
         max_session_bytes: of all messages of a session.
         max_fields_bytes: of all fields of a session.
         max_large_bytes: the same two limits for what is written through a handle for large
-            messages (``SessionCache.session``), as those of the adapters are.
+            messages (``Session.large``), as those of the adapters are.
         max_depth: nesting of arrays and objects in a message.
         max_future_seconds: how far ahead of our clock the created_at of a message may be. One that
             is further ahead, before 1970 or no time is kept as it is, and the message is dated on

@@ -57,7 +57,6 @@ class SessionCache:
         self._loop = asyncio.get_running_loop()
         self._putter = Putter(parts.writer, parts.reader)
         self._follower = Follower(parts.near, parts.reader, parts.clock, parts.config)
-        self._large = parts.writer.large()
 
     def __repr__(self) -> str:
         """Say what one wants to know in an incident."""
@@ -73,25 +72,16 @@ class SessionCache:
         return self._loop
 
     def session(
-        self,
-        session_id: str,
-        *,
-        namespace: str | None = None,
-        user_id: str | None = None,
-        large: bool = False,
+        self, session_id: str, *, namespace: str | None = None, user_id: str | None = None
     ) -> "Session":
         """
         Return a handle of a session, whether it exists or not; nothing is sent.
-
-        ``large``: its ``append``, ``replace`` and ``set_fields`` may write messages and fields of
-        up to ``CacheConfig.max_large_bytes``.
 
         Raises:
             InvalidNameError: the id is empty, or a name is not printable text of up to 512 bytes.
         """
         key = session_key(session_id, namespace, user_id)
-        writer = self._large if large else self._parts.writer
-        return Session(key, self._follower, self._parts.reader, writer, self._putter)
+        return Session(key, self._follower, self._parts.reader, self._parts.writer, self._putter)
 
     async def list_sessions(
         self,
@@ -177,6 +167,11 @@ class Session(Followable):
         self._reader = reader
         self._writer = writer
         self._putter = putter
+
+    def large(self) -> "Session":
+        """Return a handle that writes up to ``CacheConfig.max_large_bytes``, but for ``put``."""
+        writer = self._writer.large
+        return Session(self.key, self._follower, self._reader, writer, self._putter)
 
     async def append(
         self,

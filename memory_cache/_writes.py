@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, Self
 
 import orjson
@@ -89,6 +90,7 @@ class Writer:
         self._counters = counters
         self.presence = Presence(store, clock, config.touch_seconds)
 
+    @cached_property
     def large(self) -> Self:
         """Return one with the limits for large messages; it shares everything else."""
         other, config = copy(self), self._config.large()

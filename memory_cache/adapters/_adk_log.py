@@ -27,9 +27,9 @@ _OPERATION_ID: Final = 255
 _MARKER: Final = "_storage_update_marker"
 
 
-def can_mark(session: type) -> bool:
-    """Whether ADK has the place where we note what a ``Session`` was made of; else say so."""
-    if _MARKER in getattr(session, "__private_attributes__", {}):
+def _can_mark() -> bool:
+    """Whether ADK has a place to note what a ``Session`` was made of; else say so."""
+    if _MARKER in Session.__private_attributes__:
         return True
     _log.warning(
         "this version of google-adk has no Session.%s, as 2.13 has:"
@@ -39,7 +39,7 @@ def can_mark(session: type) -> bool:
     return False
 
 
-_MARKS: Final = can_mark(Session)
+_MARKS: Final = _can_mark()
 
 
 class Seen(NamedTuple):

@@ -107,7 +107,7 @@ class SharedState:
 
     async def _holder(self, name: str, user_id: str) -> mc.Session:
         cache = await self._source.get()
-        return cache.session(name, namespace=self.namespace, user_id=user_id, large=True)
+        return cache.session(name, namespace=self.namespace, user_id=user_id).large()
 
 
 def _fields(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -211,4 +211,4 @@ class MemoryCacheSessionService(BaseSessionService):
         if app_name == self._shared.namespace:
             raise mc.InvalidNameError("app_name", "is where the state is kept")
         cache = await self._source.get()
-        return cache.session(session_id, namespace=app_name, user_id=user_id, large=True)
+        return cache.session(session_id, namespace=app_name, user_id=user_id).large()

@@ -50,7 +50,7 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
         ``ttl_seconds``: it lives that long after each message.
         """
         super().__init__()
-        self._session = cache.session(session_id, namespace=namespace, user_id=user_id, large=True)
+        self._session = cache.session(session_id, namespace=namespace, user_id=user_id).large()
         self._source = CacheSource(cache)
         self._loop = cache.loop
         self._ttl_seconds = ttl_seconds

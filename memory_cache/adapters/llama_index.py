@@ -174,7 +174,7 @@ class MemoryCacheChatStore(AsyncDBChatStore):
         return "MemoryCacheChatStore"
 
     async def _chat(self, key: str) -> Session:
-        return (await self._source.get()).session(key, namespace=self._namespace, large=True)
+        return (await self._source.get()).session(key, namespace=self._namespace).large()
 
     async def _take(self, key: str, choose: _Edit) -> list[ChatMessage]:
         """Delete the entries that are chosen, and return their messages."""

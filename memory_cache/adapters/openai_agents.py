@@ -55,8 +55,7 @@ class MemoryCacheSession:
             else coerce_session_settings(session_settings)
         )
         self._source = CacheSource(cache, config)
-        self._namespace = namespace
-        self._user_id = user_id
+        self._scope = {"namespace": namespace, "user_id": user_id}
         self._ttl_seconds = ttl_seconds
         self._consistency = consistency
 
@@ -125,6 +124,4 @@ class MemoryCacheSession:
 
     async def _session(self) -> Session:
         cache = await self._source.get()
-        return cache.session(
-            self.session_id, namespace=self._namespace, user_id=self._user_id, large=True
-        )
+        return cache.session(self.session_id, **self._scope).large()

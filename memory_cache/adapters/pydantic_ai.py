@@ -169,9 +169,8 @@ class MemoryCacheConversationStore(ConversationStore):
         return entries_of(lines)
 
     async def _log(self, conversation_id: str) -> Session:
-        return (await self._source.get()).session(
-            conversation_id, namespace=self._namespace, large=True
-        )
+        cache = await self._source.get()
+        return cache.session(conversation_id, namespace=self._namespace).large()
 
     async def _keys(self) -> list[SessionKey]:
         return await every_session(await self._source.get(), self._namespace, "")

@@ -25,10 +25,9 @@ from google.adk.sessions.sqlite_session_service import SqliteSessionService
 from google.genai import types
 
 from memory_cache import CacheConfig, InvalidInputError, SessionCache, TooLargeError, open_cache
-from memory_cache.adapters._carrier import CARRIED
 from memory_cache.adapters.google_adk import MemoryCacheSessionService
 from support.valkey import ValkeyServer
-from support.values import JSON, LONG, TEXT, exact, nested
+from support.values import CARRIED, JSON, LONG, TEXT, exact, nested
 
 HERE: dict[str, Any] = {"app_name": "app", "user_id": "u", "session_id": "s"}
 IMAGE = bytes(range(250)) * 3600

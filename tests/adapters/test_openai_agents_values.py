@@ -12,11 +12,10 @@ pytest.importorskip("agents")
 from agents.memory import SQLiteSession
 
 from memory_cache import CacheConfig, InvalidInputError, SessionCache, TooLargeError, open_cache
-from memory_cache.adapters._carrier import CARRIED
 from memory_cache.adapters.openai_agents import MemoryCacheSession
 from support.agents_sdk import as_items
 from support.valkey import ValkeyServer
-from support.values import JSON, LONG, TEXT, exact, nested
+from support.values import CARRIED, JSON, LONG, TEXT, exact, nested
 
 ITEM = st.dictionaries(TEXT | st.sampled_from(["role", CARRIED]), JSON, max_size=3)
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+CARRIED = "memory-cache:carried"
+"""Key by which an adapter says where it has stored a value as text."""
+
 LONG = "x" * 1_200_000
 EXTREME: list[Any] = [
     10**21,
