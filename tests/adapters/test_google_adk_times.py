@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("google.adk")
@@ -45,7 +45,14 @@ def jumping(draw: st.DrawFn) -> list[int]:
     return [at // 4 if random.randrange(often) else random.randrange(30) for at in range(count)]
 
 
-@settings(max_examples=25)
+EARLY = [9, 9, 29, *range(10, 28), *[20] * 70]
+"""After the third event, of a late time, there are many of earlier times."""
+
+
+@settings(max_examples=25, phases=(Phase.explicit, Phase.generate))  # each example takes long
+@example(EARLY, 28, None, False)
+@example(EARLY, 28, None, True)
+@example(EARLY, 30, None, True)
 @given(
     jumping(),
     st.integers(0, 32),

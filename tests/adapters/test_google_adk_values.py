@@ -241,6 +241,15 @@ async def test_state_larger_than_its_checkpoint(valkey_url: str) -> None:
         assert found.sessions[0].state == session.state
 
 
+async def test_state_that_becomes_plain(cache: SessionCache, other_cache: SessionCache) -> None:
+    """A state in which there is nothing any more that JSON does not hold is read as it is."""
+    service = MemoryCacheSessionService(cache)
+    session = await service.create_session(**HERE, state={"n": 10**21})
+    for at in range(70):
+        await service.append_event(session, result(at, {"n": at}))
+        assert (await read(MemoryCacheSessionService(other_cache))).state == {"n": at}
+
+
 async def test_plain_as_before(cache: SessionCache, other_cache: SessionCache) -> None:
     """Events and states that JSON holds are stored as ever, and the older ones are read."""
     service = MemoryCacheSessionService(cache)
