@@ -52,6 +52,7 @@ class Scribe:
             self._new_id,
             max_message_bytes=max_message_bytes,
             max_depth=max_depth,
+            max_future_seconds=self._max_future // 1_000_000,
         )
 
     def write(
