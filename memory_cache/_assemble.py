@@ -64,7 +64,7 @@ def view(message: StoredMessage) -> bytes:
         return body
     try:
         return view_of(body, meta.id, meta.created_at)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise DamagedSessionError("a stored message cannot be read") from error
 
 

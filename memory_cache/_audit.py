@@ -67,11 +67,14 @@ def departure(held: Header, found: Header) -> str | None:
     return None if found.holds(held.version) else "fork"
 
 
-def interruption(held: Header | None, previous_tag: str, after: Header) -> str:
+def interruption(
+    held: Header | None, previous_tag: str, after: Header, *, carries: bool = False
+) -> str:
     """
     Say why a change that was heard cannot be applied to what is held, if it cannot.
 
     - ``edited``: it is the next one, and did not bring its messages.
+    - ``undecodable``: it did, and they do not add up to its header.
     - ``gap``: one before it was not heard, or nothing is held.
     - ``incarnation``, ``rollback``, ``fork``: as ``departure``.
     """
@@ -83,4 +86,6 @@ def interruption(held: Header | None, previous_tag: str, after: Header) -> str:
         return "fork" if after.num == held.num else "rollback"
     if after.num > held.num + 1:
         return "gap"
-    return "edited" if previous_tag == held.tag else "fork"
+    if previous_tag != held.tag:
+        return "fork"
+    return "undecodable" if carries else "edited"

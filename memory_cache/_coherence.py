@@ -18,6 +18,8 @@ The rules that the tables express:
 6. Any doubt makes suspect. A suspect keeps its data and is revalidated, never flushed.
 7. A version that goes backwards shows in incarnation, era or tag, and is never mixed.
 8. That a session does not exist is always the store's answer: nothing here says so.
+9. What was heard or fetched is read to its end before anything changes. What cannot be read
+   changes nothing, and makes suspect just the session it is about.
 """
 
 from collections.abc import Sequence
@@ -106,6 +108,10 @@ class Heard(Protocol):
     def carries(self) -> bool:
         """Whether the change can be applied from what the delta brings."""
 
+    @property
+    def brings(self) -> int:
+        """Number of messages it brings."""
+
 
 D = TypeVar("D", bound=Heard)
 
@@ -118,8 +124,18 @@ def judge(held: Header | None, delta: Heard) -> Event:
     if after.num <= held.num and held.holds(after.version):
         return Event.KNOWN  # the snapshot may have overtaken what it includes
     if after.num == held.num + 1 and delta.previous_tag == held.tag and delta.carries:
-        return Event.NEXT
+        return Event.NEXT if _adds_up(held, delta) else Event.GAP
     return Event.GAP
+
+
+def _adds_up(held: Header, delta: Heard) -> bool:
+    """Whether the header after it is of what is held and the messages that the delta brings."""
+    after = delta.header
+    return (after.first, after.next, after.edits) == (
+        held.first,
+        held.next + delta.brings,
+        held.edits,
+    )
 
 
 def replay(snapshot: Header, kept: Sequence[D]) -> list[D] | None:

@@ -6,7 +6,7 @@ half of one. What may answer is decided in ``_coherence``; here its effects are 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from memory_cache._assemble import view
@@ -25,6 +25,7 @@ from memory_cache._entries import (
     deadline_of,
     page_of,
 )
+from memory_cache._errors import DamagedSessionError
 from memory_cache._page import Page
 from memory_cache._ports import Have, Span
 from memory_cache._ring import Ring
@@ -159,6 +160,9 @@ class NearCache:
 
         The ring may answer from now on if the load was begun in this generation, with the
         channel open; else the data is held as suspect (rules 2, 5 and 6).
+
+        Raises:
+            DamagedSessionError: a message cannot be read, or one is missing; nothing changed.
         """
         entry = load.entry
         if self._held.get(entry.key) is not entry:
@@ -166,11 +170,13 @@ class NearCache:
         current = load.generation == self.generation and load.serial == entry.serial
         if self._live(entry):
             return None
+        # Whatever may fail is done before anything changes (rule 9).
+        views = _views_of(span)
         if load.have is not None and (kind := departure(load.have.header, span.header)):
             self._counters.departures[kind] += 1
         loading = current and entry.state is State.LOADING
         fitting = replay(span.header, entry.kept) if loading else None
-        self._install(load, span, sent_at)
+        self._install(load, span, views, sent_at)
         if loading:
             event = Event.MISSED if fitting is None else Event.LANDED
             if self._step(entry, event, "missed") is Effect.INSTALL:
@@ -231,7 +237,9 @@ class NearCache:
         if entry is not None:
             self._live(entry)
             event = judge(entry.header, delta)
-            reason = interruption(entry.header, delta.previous_tag, delta.header)
+            reason = interruption(
+                entry.header, delta.previous_tag, delta.header, carries=delta.carries
+            )
             effect = self._step(entry, event, reason)
             if effect is Effect.APPLY:
                 # What comes after a fence that has passed was executed after that was sent.
@@ -342,7 +350,7 @@ class NearCache:
                 self.waiters.wake(entry.key)
         return effect
 
-    def _install(self, load: Load, span: Span, sent_at: float) -> None:
+    def _install(self, load: Load, span: Span, views: Sequence[bytes], sent_at: float) -> None:
         """Hold a snapshot: on top of what is held if it continues that, else in its place."""
         entry = load.entry
         held, ring = entry.header, entry.ring
@@ -363,8 +371,8 @@ class NearCache:
             )
         else:
             self._counters.revalidated += 1
-        new = span.messages[ring.end - span.start :]
-        ring.push(new, map(view, new))
+        known = ring.end - span.start
+        ring.push(span.messages[known:], views[known:])
         entry.header, entry.answered = span.header, None
         # Not sent: still what they were when the load was begun, which may not be held any more.
         entry.fields = load.fields if span.fields is None else span.fields
@@ -373,7 +381,7 @@ class NearCache:
     def _apply(self, entry: Entry, delta: Delta, executed_after: float) -> None:
         assert entry.ring is not None, "a delta applies to a ring"
         assert delta.messages is not None, "only a delta that carries its messages is next"
-        entry.ring.push(delta.messages, map(view, delta.messages))
+        entry.ring.push(delta.messages, delta.views)
         entry.header, entry.answered = delta.header, None
         if delta.fields is not None:
             entry.fields = delta.fields
@@ -398,3 +406,15 @@ class NearCache:
         self._step(entry, Event.LOST)
         self._retired[entry.key] = None
         self.waiters.wake(entry.key)
+
+
+def _views_of(span: Span) -> list[bytes]:
+    """
+    Return the contract's views of all messages of a snapshot, which goes to the session's end.
+
+    Raises:
+        DamagedSessionError: a message cannot be read, or one is missing.
+    """
+    if span.start + len(span.messages) != span.header.next:
+        raise DamagedSessionError("the stored transcript is not whole")
+    return list(map(view, span.messages))

@@ -59,7 +59,8 @@ class Statistics:
             ``rollback`` and ``incarnation`` were heard on the bus (``edited`` too, which is no
             fault: a change that does not carry its messages); ``lost`` with its generation;
             ``expired``; ``late``: the delta of a change of ours; ``unknown``: the outcome of
-            one; ``undecodable``; ``audit``.
+            one; ``undecodable``: a message of the bus that is none of ours, or damaged;
+            ``audit``.
         departures: how often what the store had, when a suspect was loaded anew, did not continue
             what was held: ``rollback`` (it has fewer changes) and ``fork`` (other ones) are what
             a failover lost, ``incarnation`` a session deleted and made again.

@@ -257,8 +257,12 @@ class _Subscription:
         if channel == self._fence_channel:
             if kind == b"subscribe":
                 self._handler.connected()
-            else:
+            elif payload.isascii():
                 self._handler.nonce(payload.decode())
+            else:
+                # Nobody but us should speak here. What is wrong with this channel is wrong with
+                # the whole subscription, so all that is held is in doubt.
+                self.end("what came as a fence is none")
             return
         key = self._sessions.get(channel)
         if kind == b"subscribe":

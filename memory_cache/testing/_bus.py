@@ -22,7 +22,8 @@ class InMemoryBus:
     loop. ``hold`` delays everything until ``release`` (``deliver`` hands over by hand).
     ``cut`` and ``blackhole`` are what a network does. ``lose_next``, ``double_next`` and
     ``swap_next`` are what no TCP connection does: under them no promise about staleness can
-    hold, but nothing torn or mixed may be served.
+    hold, but nothing torn or mixed may be served. ``tear_next`` damages what is heard, which is
+    noticed, so every promise holds.
     """
 
     def __init__(
@@ -151,13 +152,17 @@ class InMemoryBus:
         """Deliver each of the next messages twice."""
         self._faults.double += count
 
+    def tear_next(self, count: int = 1) -> None:
+        """Cut the end off the next changes that bring messages or fields: no JSON is left of it."""
+        self._faults.tear += count
+
     def swap_next(self) -> None:
         """Deliver the next message after the one that follows it."""
         self._faults.swap = True
 
     def heal(self) -> None:
         """Let nothing more happen to messages; one that was kept back is lost."""
-        self._faults.lose = self._faults.double = 0
+        self._faults.lose = self._faults.double = self._faults.tear = 0
         self._faults.swap = False
         self._faults.kept_back.clear()
         self.release()

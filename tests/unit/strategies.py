@@ -107,4 +107,6 @@ def append(num: int, *messages: StoredMessage, inc: str = "i", next_: int | None
     """The delta of the append that made version ``num``, one message as a rule."""
     end = num if next_ is None else next_
     after = header(num, inc=inc, next_=end)
-    return Delta("A", f"t{num - 1}", after, -1, None, messages or (message(num - 1),))
+    brought = messages or (message(num - 1),)
+    views = tuple(body for body, _ in brought)
+    return Delta("A", f"t{num - 1}", after, -1, None, brought, views)

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_cache._coherence import TRANSITIONS, Effect, Event, Lease, State, judge, replay, step
 from memory_cache._delta import Delta
-from unit.strategies import append, header
+from unit.strategies import append, header, message
 
 ALL = [(state, event) for state in State for event in Event]
 
@@ -55,11 +57,16 @@ def test_every_state_has_a_way_to_live() -> None:
         (Delta("A", "t2", header(3)._replace(tag="fork"), -1, None, ()), Event.GAP),
         (Delta("C", "t3", header(4), -1, None, None), Event.GAP),
         (Delta("D", "t3", header(4), -1, None, None), Event.GAP),
+        (append(4, next_=5), Event.GAP),
+        (append(4, next_=3), Event.GAP),
+        (append(4, message(3), message(4)), Event.GAP),
+        (replace(append(4), header=header(4, next_=4, edits=1)), Event.GAP),
+        (replace(append(4), header=header(4, next_=4, first=1)), Event.GAP),
     ],
 )
 def test_judge(delta: Delta, event: Event) -> None:
-    """A delta applies only if it continues just what is held, and brings its messages."""
-    assert judge(header(3), delta) is event
+    """A delta applies only if it continues just what is held, and its messages add up to it."""
+    assert judge(header(3, next_=3), delta) is event
 
 
 def test_nothing_continues_nothing() -> None:
@@ -73,7 +80,7 @@ def test_replay(snapshot: int, begin: int, count: int, left_out: int) -> None:
     kept = [append(num) for num in range(begin, begin + count) if num != left_out]
     after = [delta for delta in kept if delta.header.num > snapshot]
     whole = [delta.header.num for delta in after] == [snapshot + 1 + i for i in range(len(after))]
-    assert replay(header(snapshot), kept) == (after if whole else None)
+    assert replay(header(snapshot, next_=snapshot), kept) == (after if whole else None)
 
 
 def test_replay_of_another_incarnation() -> None:

@@ -3,10 +3,10 @@ import dataclasses
 
 import pytest
 
-from memory_cache import SessionKey
+from memory_cache import DamagedSessionError, SessionKey
 from memory_cache._delta import Delta
 from memory_cache._ports import FOREVER, Span
-from memory_cache._types import Header
+from memory_cache._types import Header, Meta, StoredMessage
 from unit.near import KEY, NOW, ONE, Near, messages, snapshot
 from unit.strategies import append, header
 
@@ -269,3 +269,40 @@ async def test_own_write_is_not_taken_for_a_lost_one() -> None:
     near.cache.doubt(KEY, "late")
     await asyncio.wait_for(future, 1)
     assert near.seen() is None
+
+
+def test_damaged_snapshot_changes_nothing() -> None:
+    """A snapshot with a message that cannot be read is refused whole; what is held stays."""
+    near = Near()
+    near.load(2)
+    near.cache.doubt(KEY, "late")
+    for damaged in (_unreadable(4), dataclasses.replace(snapshot(4), messages=messages(0, 3))):
+        load = near.begin()
+        with pytest.raises(DamagedSessionError):
+            near.cache.land(load, damaged, NOW, ONE)
+        near.cache.check()
+        near.cache.failed(load)
+        assert near.seen() is None
+    near.land(near.begin(), 2)
+    assert near.seen() == [0, 1]
+
+
+def test_change_that_does_not_add_up() -> None:
+    """A change whose messages are fewer or more than its header says is not applied, nor kept."""
+    for odd in (append(4, *messages(3, 5), next_=4), append(4, next_=5)):
+        near = Near()
+        near.load(3)
+        near.hear(odd)
+        assert near.seen() is None
+        assert near.counters.suspects == {"undecodable": 1}
+        load = near.begin()
+        near.hear(odd)
+        near.land(load, 3)
+        assert near.seen() is None
+
+
+def _unreadable(num: int) -> Span:
+    """A snapshot whose last message but one is no contract message, and cannot be made one."""
+    span = snapshot(num)
+    torn = StoredMessage(b'{"n":', Meta(own_view=False, tokens=1, created_at=0, id=""))
+    return dataclasses.replace(span, messages=[*span.messages[:-2], torn, span.messages[-1]])

@@ -26,6 +26,11 @@ class Made(NamedTuple):
     added: tuple[str, ...]
     parent: int
 
+    @property
+    def brings(self) -> int:
+        """Number of messages its delta brings."""
+        return len(self.added)
+
 
 class Moment(NamedTuple):
     """From tick ``at`` on the primary had ``version``; ``change`` did it (NONE: a fault did)."""

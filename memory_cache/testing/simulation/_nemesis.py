@@ -88,8 +88,10 @@ class Nemesis:
         for _ in range(min(amount, len(past))):
             process.bus.inject(*self._random.choice(past))
 
-    def _garbage(self, process: Process, _seconds: float, _amount: int) -> None:
+    def _garbage(self, process: Process, _seconds: float, amount: int) -> None:
+        """Let it hear what is of another release, and then some changes whose end is missing."""
         process.bus.inject(self._random.choice(self._keys), b"Z\nof another release")
+        process.bus.tear_next(amount)
 
     def _evict_near(self, process: Process, _seconds: float, _amount: int) -> None:
         if process.cache is not None:
