@@ -68,6 +68,18 @@ def view(message: StoredMessage) -> bytes:
         raise DamagedSessionError("a stored message cannot be read") from error
 
 
+def views_of(span: Span) -> list[bytes]:
+    """
+    Return the contract's views of all messages of a span that goes to its session's end.
+
+    Raises:
+        DamagedSessionError: a message cannot be read, or one is missing.
+    """
+    if span.start + len(span.messages) != span.header.next:
+        raise DamagedSessionError("the stored transcript is not whole")
+    return list(map(view, span.messages))
+
+
 def checked(page: Page, consistency: Consistency) -> Page:
     """
     Return the store's answer if it is what was asked for.

@@ -40,7 +40,8 @@ class CacheConfig:
             sends it again for no longer than ``store_timeout_seconds`` when the answer is lost.
             An attempt that arrives later than half of it after it was sent is not carried out.
         touch_seconds: how often at most a process updates a session's activity in the index.
-        unsubscribe_seconds: how long a channel stays subscribed after its session was evicted.
+        presence_bytes: budget of the names of sessions that a process updated there so lately; of
+            one that it forgets, the next change costs a round trip more.
         sweep_seconds: how often some hot sessions, in turn, are compared with the store: for what
             sends no message (eviction, a key deleted by hand), and to know that all is well.
         sweep_sessions: how many of them at a time; 0: none.
@@ -64,7 +65,7 @@ class CacheConfig:
     operation_seconds: float = 600.0
     resend_seconds: float = 60.0
     touch_seconds: float = 10.0
-    unsubscribe_seconds: float = 10.0
+    presence_bytes: int = 4 * MIB
     sweep_seconds: float = 10.0
     sweep_sessions: int = 128
     prefix: str = "mc"

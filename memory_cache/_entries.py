@@ -1,6 +1,6 @@
 """One hot session as the near cache holds it, and the byte budget over all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -9,14 +9,18 @@ from cachetools import Cache
 from memory_cache._blocks import Block
 from memory_cache._coherence import State
 from memory_cache._delta import Delta
+from memory_cache._names import encode_key, names_cost, text_cost
 from memory_cache._order import latest
 from memory_cache._page import Page
-from memory_cache._ports import FOREVER, Have
-from memory_cache._ring import Ring, Slot
+from memory_cache._ports import FOREVER, Have, Span
+from memory_cache._ring import Ring, Slot, message_cost
 from memory_cache._types import Header, SessionKey, StoredMessage, Tier, Version
 
-ENTRY_COST: Final = 2048
-"""Bytes charged for an entry beside its messages and fields."""
+ENTRY_COST: Final = 1792
+"""Bytes charged for an entry beside its names, its messages and its fields."""
+
+DELTA_COST: Final = 1024
+"""Bytes charged for a change that is kept during a load, beside its messages and fields."""
 
 
 class Ask(NamedTuple):
@@ -36,7 +40,9 @@ class Entry:
         "generation",
         "header",
         "kept",
+        "kept_cost",
         "key",
+        "names_cost",
         "ring",
         "serial",
         "state",
@@ -54,6 +60,9 @@ class Entry:
         self.ring: Ring | None = None
         self.deadline = float("inf")
         self.kept: list[Delta] = []
+        self.kept_cost = 0
+        # Of the channel's name, too, which is open for as long as the entry is held.
+        self.names_cost = names_cost(key) + text_cost(encode_key(key))
         # The last page given out. It is right for as long as it has this very header.
         self.answered: tuple[Ask, Page] | None = None
         # It has answered since the budget last looked.
@@ -62,7 +71,59 @@ class Entry:
     @property
     def cost(self) -> int:
         """Bytes charged to the budget."""
-        return ENTRY_COST + len(self.fields) + (self.ring.cost if self.ring else 0)
+        held = self.ring.cost if self.ring else 0
+        return ENTRY_COST + self.names_cost + len(self.fields) + held + self.kept_cost
+
+    # Its changes. None of them can fail.
+
+    def install(
+        self, span: Span, views: Sequence[bytes], fields: bytes, deadline: float, fresh: Ring
+    ) -> bool:
+        """
+        Hold a snapshot, on top of what is held if it continues that (True), else in its place.
+
+        ``views``: of the messages of the snapshot. ``fresh``: an empty ring that begins with it.
+        """
+        continues = (
+            self.header is not None
+            and self.ring is not None
+            and span.header.edits == self.header.edits
+            and span.header.holds(self.header.version)
+            and span.start <= self.ring.end
+        )
+        ring = self.ring if continues and self.ring is not None else fresh
+        known = ring.end - span.start
+        ring.push(span.messages[known:], views[known:])
+        self.ring, self.header, self.answered = ring, span.header, None
+        self.fields, self.deadline = fields, deadline
+        return continues
+
+    def apply(self, delta: Delta, deadline: float) -> None:
+        """Hold a change that continues what is held."""
+        assert self.ring is not None, "a delta applies to a ring"
+        assert delta.messages is not None, "only a delta that carries its messages is next"
+        self.ring.push(delta.messages, delta.views)
+        self.header, self.answered = delta.header, None
+        if delta.fields is not None:
+            self.fields = delta.fields
+        self.deadline = deadline
+
+    def keep(self, delta: Delta) -> None:
+        """Keep a change until the snapshot is in."""
+        self.kept.append(delta)
+        pairs = zip(delta.messages or (), delta.views, strict=True)
+        messages = sum(message_cost(message.body, view) for message, view in pairs)
+        self.kept_cost += DELTA_COST + len(delta.fields or b"") + messages
+
+    def forget_kept(self) -> None:
+        """Keep no changes any more."""
+        self.kept, self.kept_cost = [], 0
+
+    def let_go(self) -> None:
+        """Hold nothing any more: whoever still has the entry holds no data by it."""
+        self.header = self.ring = self.answered = None
+        self.fields = b"{}"
+        self.forget_kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +142,15 @@ BlockKey = tuple[SessionKey, str, int, int]
 
 @dataclass(slots=True)
 class HeldBlock:
-    """A sealed block, and a version that it is part of: another history may have another one."""
+    """
+    A sealed block, and a version that it is part of: another history may have another one.
+
+    ``names``: bytes that the session's name takes.
+    """
 
     block: Block
     version: Version
+    names: int
     used: bool = False
 
 
@@ -145,7 +211,7 @@ class SealedBlocks:
 
     def keep(self, key: SessionKey, header: Header, number: int, block: Block) -> None:
         """Keep a block, if it is worth its place."""
-        held = HeldBlock(block, header.version)
+        held = HeldBlock(block, header.version, names_cost(key))
         if cost(held) <= self._held.maxsize // 8:
             self._held[key, header.inc, header.edits, number] = held
 
@@ -154,7 +220,7 @@ def cost(value: Held) -> int:
     """Return the bytes charged for what is held."""
     if isinstance(value, Entry):
         return value.cost
-    return ENTRY_COST + len(value.block.bodies) + len(value.block.sidecar)
+    return ENTRY_COST + value.names + len(value.block.bodies) + len(value.block.sidecar)
 
 
 def deadline_of(executed_after: float, left_ms: int) -> float:

@@ -9,6 +9,7 @@ sweep for a session that the near cache has no room for.
 """
 
 import asyncio
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
@@ -140,16 +141,17 @@ class _Shared:
         self.clock = clock
         self.sweep_seconds = config.sweep_seconds
         self.flights = SingleFlight[Page](clock.now, config.staleness_seconds)
-        self._last: tuple[Place, Page, list[SessionEvent]] | None = None
+        # Not the page itself: a large one would stay for as long as nothing else happens.
+        self._last: tuple[Place, weakref.ref[Page], list[SessionEvent]] | None = None
 
     def happened(self, place: Place, page: Page) -> list[SessionEvent]:
         """Return what happened; followers of one session are woken one after the other."""
         if self._last is not None:
             last_place, last_page, found = self._last
-            if page is last_page and (place is last_place or place == last_place):
+            if page is last_page() and (place is last_place or place == last_place):
                 return found
         found = happened(place, page)
-        self._last = (place, page, found)
+        self._last = (place, weakref.ref(page), found)
         return found
 
 
@@ -167,7 +169,7 @@ class _Following:
         self._unsure = 0
 
     async def events(self, place: Place | None) -> AsyncGenerator[SessionEvent]:
-        with self._near.waiters.watch(self._key) as watch:
+        with self._near.watch(self._key) as watch:
             if place is None:
                 page = await self._patiently(self._newest)
                 place = Place.after(page.header)

@@ -181,7 +181,6 @@ class Listener:
                 await self.fresh()
             except StoreError as error:
                 _log.warning("near cache: no lease (%s)", error.reason)
-            self._near.unsubscribe_retired(self._clock.now())
             await asyncio.sleep(max(0.0, due - self._clock.now()))
 
     # The sweep

@@ -1,5 +1,6 @@
 """Names of sessions: which are allowed, and how they become one unambiguous text."""
 
+import sys
 import unicodedata
 from functools import lru_cache
 from urllib.parse import quote, unquote
@@ -56,7 +57,8 @@ def encode_part(name: str) -> str:
     return quote(name, safe="")
 
 
-@lru_cache(maxsize=16_384)
+# Few: a write asks three or four times for its own, and 256 of the longest names are 2 MB.
+@lru_cache(maxsize=256)
 def encode_key(key: SessionKey) -> str:
     """Return the text of a session's name; two names never share one."""
     return "/".join(map(encode_part, key))
@@ -71,3 +73,13 @@ def decode_key(text: str) -> SessionKey:
     """
     namespace, user_id, session_id = map(unquote, text.split("/"))
     return SessionKey(namespace, user_id, session_id)
+
+
+def text_cost(text: str) -> int:
+    """Return the bytes that a text takes in this process."""
+    return sys.getsizeof(text)
+
+
+def names_cost(key: SessionKey) -> int:
+    """Return the bytes that the parts of a session's name take in this process."""
+    return sum(map(text_cost, key))

@@ -6,10 +6,11 @@ half of one. What may answer is decided in ``_coherence``; here its effects are 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from memory_cache._assemble import view
+from memory_cache._assemble import views_of
 from memory_cache._audit import departure, interruption
 from memory_cache._coherence import Effect, Event, Lease, State, judge, replay, step
 from memory_cache._config import CacheConfig
@@ -25,13 +26,12 @@ from memory_cache._entries import (
     deadline_of,
     page_of,
 )
-from memory_cache._errors import DamagedSessionError
 from memory_cache._page import Page
 from memory_cache._ports import Have, Span
 from memory_cache._ring import Ring
 from memory_cache._stats import Counters
 from memory_cache._types import Header, SessionKey, Tier
-from memory_cache._waiters import Waiters
+from memory_cache._waiters import Waiters, Watch
 
 _LEAST_BUDGET: Final = 2 * ENTRY_COST
 """With less the near cache holds nothing."""
@@ -59,8 +59,9 @@ class NearCache:
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._held = Budget(config.near_cache_bytes, self._evicted)
+        # Of a ring, and of what is kept during a load.
+        self._most_bytes = config.near_cache_bytes // 8
         self.blocks = SealedBlocks(self._held)
-        self._retired: dict[SessionKey, float | None] = {}
         self.waiters = Waiters()
         self.lease = Lease(config.staleness_seconds)
         self.generation = 0
@@ -139,8 +140,9 @@ class NearCache:
         entry = self._entry(key)
         if entry is None:
             entry = Entry(key, self.generation)
+            if entry.cost > self._config.near_cache_bytes:
+                return None
             self._held[key] = entry
-            self._retired.pop(key, None)
         self._live(entry)
         if entry.state is State.COLD:
             self._step(entry, Event.ASKED)
@@ -148,7 +150,7 @@ class NearCache:
         elif entry.state is State.SUSPECT:
             self._step(entry, Event.FETCHED)
             entry.serial += 1
-            entry.kept.clear()
+            entry.forget_kept()
         have = None
         if entry.header and entry.ring and entry.state is not State.LIVE:
             have = Have(entry.header, entry.ring.end, self._config.ring_messages)
@@ -171,12 +173,23 @@ class NearCache:
         if self._live(entry):
             return None
         # Whatever may fail is done before anything changes (rule 9).
-        views = _views_of(span)
+        views = views_of(span)
         if load.have is not None and (kind := departure(load.have.header, span.header)):
             self._counters.departures[kind] += 1
         loading = current and entry.state is State.LOADING
         fitting = replay(span.header, entry.kept) if loading else None
-        self._install(load, span, views, sent_at)
+        # Not sent: still what they were when the load was begun, which may not be held any more.
+        fields = load.fields if span.fields is None else span.fields
+        fresh = Ring(
+            span.start,
+            span.max_before,
+            capacity=self._config.ring_messages,
+            max_bytes=self._most_bytes,
+        )
+        was_held = entry.header is not None
+        continued = entry.install(span, views, fields, deadline_of(sent_at, span.left_ms), fresh)
+        self._counters.revalidated += continued
+        self._counters.reloaded += was_held and not continued
         if loading:
             event = Event.MISSED if fitting is None else Event.LANDED
             if self._step(entry, event, "missed") is Effect.INSTALL:
@@ -185,7 +198,7 @@ class NearCache:
                     self._apply(entry, delta, sent_at)
         if entry.state is not State.LOADING:
             # Else they are kept for a load that was begun after this one.
-            entry.kept.clear()
+            entry.forget_kept()
         page = page_of(entry, ask, Tier.STORE)
         self._weigh(entry)
         return page
@@ -221,7 +234,6 @@ class NearCache:
         self.connected = False
         self.generation += 1
         self.lease.end()
-        self._retired.clear()
         self.waiters.wake_all()
 
     def opened(self, key: SessionKey) -> None:
@@ -246,9 +258,11 @@ class NearCache:
                 self._apply(entry, delta, self.lease.passed)
                 self._weigh(entry)
             elif effect is Effect.KEEP:
-                entry.kept.append(delta)
-                if len(entry.kept) > _MOST_KEPT:
+                entry.keep(delta)
+                if len(entry.kept) > _MOST_KEPT or entry.kept_cost > self._most_bytes:
                     self._step(entry, Event.DOUBT, "overflow")
+                    entry.forget_kept()
+                self._weigh(entry)
         self.waiters.wake(key, delta.header)
 
     def doubt(self, key: SessionKey, reason: str) -> None:
@@ -276,14 +290,14 @@ class NearCache:
             return None
         return self.waiters.wait(key, after.version)
 
-    def unsubscribe_retired(self, now: float) -> None:
-        """Close the channels of sessions that were evicted a while ago and did not return."""
-        for key, since in list(self._retired.items()):
-            if since is None:
-                self._retired[key] = now
-            elif now - since >= self._config.unsubscribe_seconds and not self.waiters.watched(key):
-                del self._retired[key]
-                self._unsubscribe(key)
+    @contextmanager
+    def watch(self, key: SessionKey) -> Iterator[Watch]:
+        """Give a watch of a session until the block ends; for so long its channel stays open."""
+        try:
+            with self.waiters.watch(key) as watch:
+                yield watch
+        finally:
+            self._close_channel(key)
 
     # What it is like
 
@@ -350,42 +364,8 @@ class NearCache:
                 self.waiters.wake(entry.key)
         return effect
 
-    def _install(self, load: Load, span: Span, views: Sequence[bytes], sent_at: float) -> None:
-        """Hold a snapshot: on top of what is held if it continues that, else in its place."""
-        entry = load.entry
-        held, ring = entry.header, entry.ring
-        extends = (
-            held is not None
-            and ring is not None
-            and span.header.edits == held.edits
-            and span.header.holds(held.version)
-            and span.start <= ring.end
-        )
-        if ring is None or not extends:
-            self._counters.reloaded += held is not None
-            ring = entry.ring = Ring(
-                span.start,
-                span.max_before,
-                capacity=self._config.ring_messages,
-                max_bytes=self._config.near_cache_bytes // 8,
-            )
-        else:
-            self._counters.revalidated += 1
-        known = ring.end - span.start
-        ring.push(span.messages[known:], views[known:])
-        entry.header, entry.answered = span.header, None
-        # Not sent: still what they were when the load was begun, which may not be held any more.
-        entry.fields = load.fields if span.fields is None else span.fields
-        entry.deadline = deadline_of(sent_at, span.left_ms)
-
     def _apply(self, entry: Entry, delta: Delta, executed_after: float) -> None:
-        assert entry.ring is not None, "a delta applies to a ring"
-        assert delta.messages is not None, "only a delta that carries its messages is next"
-        entry.ring.push(delta.messages, delta.views)
-        entry.header, entry.answered = delta.header, None
-        if delta.fields is not None:
-            entry.fields = delta.fields
-        entry.deadline = deadline_of(executed_after, delta.left_ms)
+        entry.apply(delta, deadline_of(executed_after, delta.left_ms))
         self._counters.deltas += 1
 
     def _weigh(self, entry: Entry) -> None:
@@ -402,19 +382,13 @@ class NearCache:
             self._retire(value)
 
     def _retire(self, entry: Entry) -> None:
-        """Let an entry go for good: whoever still has it gets no answer from it."""
+        """Let an entry go for good: whoever still has it gets no answer, and keeps no data."""
         self._step(entry, Event.LOST)
-        self._retired[entry.key] = None
+        entry.let_go()
         self.waiters.wake(entry.key)
+        self._close_channel(entry.key)
 
-
-def _views_of(span: Span) -> list[bytes]:
-    """
-    Return the contract's views of all messages of a snapshot, which goes to the session's end.
-
-    Raises:
-        DamagedSessionError: a message cannot be read, or one is missing.
-    """
-    if span.start + len(span.messages) != span.header.next:
-        raise DamagedSessionError("the stored transcript is not whole")
-    return list(map(view, span.messages))
+    def _close_channel(self, key: SessionKey) -> None:
+        """Close a channel that nobody needs: a channel is open for what is held, or watched."""
+        if key not in self._held and not self.waiters.watched(key):
+            self._unsubscribe(key)

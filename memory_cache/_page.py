@@ -9,7 +9,7 @@ import orjson
 from memory_cache._types import Header, Meta, SessionKey, Tier, Version
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Page:
     """
     Messages ``[start, end)`` of a session, at one version.

@@ -3,28 +3,43 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine
-from typing import Final
+from typing import Final, NamedTuple
 
 from cachetools import TTLCache
 
 from memory_cache._errors import MemoryCacheError
+from memory_cache._names import names_cost
 from memory_cache._ports import FOREVER, Clock, Store
 from memory_cache._types import Header, SessionKey
 
 _log = logging.getLogger("memory_cache")
 
-_MOST_KNOWN: Final = 100_000
+_ENTERED_COST: Final = 768
+"""Bytes charged for a session that was entered, beside its names."""
+
+
+class _Entered(NamedTuple):
+    """Of which incarnation, and with which time to live, a session was entered."""
+
+    key: SessionKey
+    inc: str
+    ttl_ms: int
+
+    @property
+    def cost(self) -> int:
+        """Bytes charged to the budget."""
+        return _ENTERED_COST + names_cost(self.key)
 
 
 class Presence:
     """Knows which sessions this process has entered lately."""
 
-    def __init__(self, store: Store, clock: Clock, touch_seconds: float) -> None:
-        """Enter a session that is in use once in ``touch_seconds``."""
+    def __init__(self, store: Store, clock: Clock, touch_seconds: float, most_bytes: int) -> None:
+        """Enter a session that is in use once in ``touch_seconds``, as far as the bytes go."""
         self._store = store
         self._clock = clock
-        self._entered: TTLCache[SessionKey, tuple[str, int]] = TTLCache(
-            _MOST_KNOWN, touch_seconds, timer=clock.now
+        self._entered: TTLCache[SessionKey, _Entered] = TTLCache(
+            most_bytes, touch_seconds, timer=clock.now, getsizeof=lambda entered: entered.cost
         )
         self._entering_now: set[SessionKey] = set()
         self._touching: set[asyncio.Task[None]] = set()
@@ -59,7 +74,7 @@ class Presence:
         session was there may have removed it. Of any other the activity is noted, at most once
         in a while for one incarnation and time to live, and nobody waits.
         """
-        now = (after.inc, after.ttl_ms)
+        now = _Entered(key, after.inc, after.ttl_ms)
         if self._entered.get(key) == now or (key in self._entering_now and after.num > 1):
             return
         self._entering_now.add(key)
@@ -70,10 +85,11 @@ class Presence:
         else:
             self._later(touch)
 
-    async def _entering(self, key: SessionKey, now: tuple[str, int]) -> None:
+    async def _entering(self, key: SessionKey, now: _Entered) -> None:
         try:
-            await self.enter(key, now[1])
-            self._entered[key] = now
+            await self.enter(key, now.ttl_ms)
+            if now.cost <= self._entered.maxsize:
+                self._entered[key] = now
         finally:
             self._entering_now.discard(key)
 

@@ -10,11 +10,16 @@ from typing import NamedTuple
 
 from memory_cache._types import Meta, StoredMessage
 
-MESSAGE_COST = 192
-"""Bytes charged for a message beside its own: what Python needs to hold it."""
+MESSAGE_COST = 272
+"""
+Bytes charged for a message beside its own: what Python needs to hold it.
 
-VIEW_COST = 64
-"""Bytes charged for a view that is not the message itself, beside its own."""
+Its slot and what is known of it, two places for it in the ring, and three in the page that was
+given out last.
+"""
+
+VIEW_COST = 144
+"""Bytes charged for a view that is not the message itself, beside its own: and for its id."""
 
 _FEWEST = 8
 """Slots of a ring at first: most sessions are short."""
@@ -80,7 +85,7 @@ class Ring:
             if self._end - self._start == len(self._slots):
                 self._make_room()
             self._slots[self._end % len(self._slots)] = Slot(body, view, meta)
-            self._bytes += _cost(body, view)
+            self._bytes += message_cost(body, view)
             if meta.created_at < self._newest:
                 self._disorder = self._end
             self._newest = max(self._newest, meta.created_at)
@@ -107,7 +112,9 @@ class Ring:
         """Assert what always holds; tests call it after every step."""
         held = self.last(self._end - self._start)
         assert all(slot is not None for slot in held), "a slot in the range is empty"
-        assert self._bytes == sum(_cost(slot.body, slot.view) for slot in held), "bytes drifted"
+        assert self._bytes == sum(message_cost(slot.body, slot.view) for slot in held), (
+            "bytes drifted"
+        )
         assert 0 <= self._end - self._start <= len(self._slots), "range over capacity"
 
     def _make_room(self) -> None:
@@ -124,11 +131,12 @@ class Ring:
         at = self._start % len(self._slots)
         oldest = self._slots[at]
         assert oldest is not None, "the oldest slot is filled"
-        self._bytes -= _cost(oldest.body, oldest.view)
+        self._bytes -= message_cost(oldest.body, oldest.view)
         self.max_before = max(self.max_before, oldest.meta.created_at)
         self._slots[at] = None
         self._start += 1
 
 
-def _cost(body: bytes, view: bytes) -> int:
+def message_cost(body: bytes, view: bytes) -> int:
+    """Return the bytes charged for a message and its view."""
     return MESSAGE_COST + len(body) + (0 if view is body else VIEW_COST + len(view))

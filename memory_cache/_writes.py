@@ -88,7 +88,7 @@ class Writer:
         self._clock = clock
         self._config = config
         self._counters = counters
-        self.presence = Presence(store, clock, config.touch_seconds)
+        self.presence = Presence(store, clock, config.touch_seconds, config.presence_bytes)
 
     @cached_property
     def large(self) -> Self:

@@ -49,7 +49,7 @@ def layered(app: FastAPI, settings: Settings) -> FastPath:
     """
     routes = [*routes_contract.router.routes, *routes_own.router.routes]
     direct = Direct(app, routes, routes_contract.SESSION)
-    return FastPath(FastEvents(direct), settings.near_cache_bytes // 4)
+    return FastPath(FastEvents(direct), settings.ready_bytes)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -68,8 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
         _log.info("tokens are counted by %s", name)
         config = CacheConfig(
             staleness_seconds=settings.staleness_seconds,
-            # A quarter of the budget is for the fast path's ready answers.
-            near_cache_bytes=settings.near_cache_bytes - settings.near_cache_bytes // 4,
+            near_cache_bytes=settings.rings_bytes,
+            presence_bytes=settings.presence_bytes,
             max_message_bytes=settings.max_message_bytes,
             max_session_bytes=settings.max_session_bytes,
             max_future_seconds=settings.max_future_timestamp_seconds,

@@ -7,6 +7,7 @@ to the routes, which answer the same bytes.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
@@ -32,8 +33,8 @@ _MATTERS: Final = frozenset({b"cache-control", b"memory-min-version", b"if-none-
 ASKED: Final = "memory_cache.asked"
 """In the state of a scope for which there was no ready answer a moment ago."""
 
-READY_COST: Final = 3584
-"""Bytes charged for a ready answer beside its body: what its plan and headers take."""
+READY_COST: Final = 4096
+"""Bytes charged for a ready answer beside its body and names: what its plan and headers take."""
 
 
 class Answer(NamedTuple):
@@ -61,17 +62,17 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """The answer to one path and query, right for as long as ``valid(header)``."""
+    """
+    The answer to one path and query, right for as long as ``valid(header)``.
+
+    ``cost``: bytes charged to the budget.
+    """
 
     valid: Callable[[Header], bool]
     header: Header
     answer: Answer
     plan: _Plan
-
-    @property
-    def cost(self) -> int:
-        """Bytes charged to the budget."""
-        return READY_COST + len(self.answer.end["body"])
+    cost: int
 
 
 class FastPath:
@@ -123,7 +124,9 @@ class FastPath:
         page = plan.peek() if plan else None
         if plan is None or page is None or page.header is None:
             return None
-        ready = _Ready(plan.valid, page.header, _rendered(plan, page, page.header), plan)
+        answer = _rendered(plan, page, page.header)
+        cost = READY_COST + len(answer.end["body"]) + _names_cost(target, plan.key)
+        ready = _Ready(plan.valid, page.header, answer, plan, cost)
         self._forget(target)
         self._ready[target] = ready
         self.bytes_held += ready.cost
@@ -151,6 +154,11 @@ def _parsed(services: Services, target: bytes) -> _Plan | None:
     peek = partial(session.peek, int(query[_LIMIT_NAME]), by_created_at=True)
     reading = Reading(shape, frozenset(), None, newest=False)
     return _Plan(session.key, peek, session.validator(), reading)
+
+
+def _names_cost(target: bytes, key: SessionKey) -> int:
+    """Return what the target takes, and the names twice: ``valid`` may have them by its entry."""
+    return sys.getsizeof(target) + 2 * sum(map(sys.getsizeof, key))
 
 
 def _rendered(plan: _Plan, page: Page, header: Header) -> Answer:

@@ -7,6 +7,7 @@ certain, and whatever stops it, the whole way words the error.
 
 import asyncio
 import re
+import sys
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -51,7 +52,8 @@ from memory_cache_server.settings import Settings
 _CONDITIONS: Final = ("idempotency-key", "if-match", "if-none-match")
 """Headers that take the whole way: they are about all of the input, or need the session first."""
 
-_MOST_SCOPES: Final = 10_000
+_SCOPE_COST: Final = 512
+"""Bytes charged for a scope that was met, beside its names."""
 _TAIL_BYTES: Final = 4096
 _SCOPE: Final = re.compile(rb'"(namespace|user_id)"\s*:\s*("(?:[^"\\]|\\.)*"|null)')
 
@@ -103,7 +105,7 @@ class Putting:
         self._settings = settings
         self._fingerprint = fingerprint
         # The scope is in the body, often behind the messages: guess it, and check the guess.
-        self._scopes: LRUCache[str, _Scope] = LRUCache(_MOST_SCOPES)
+        self._scopes: LRUCache[str, SessionKey] = LRUCache(settings.scopes_bytes, _scope_cost)
         self._offload = Offload()
 
     async def put(self, request: Request) -> Put:
@@ -174,7 +176,7 @@ class Putting:
             record=parsed.record,
             **terms,
         )
-        self._scopes[session_id] = namespace, user_id
+        self._scopes[session_id] = parsed.key
         # A replay answers for the first time it was done, and shows the session as it is now.
         return Put(change, page, session, parsed.undated, cut=change.replayed)
 
@@ -208,7 +210,7 @@ class Putting:
     def _guess(self, session_id: str, raw: bytes) -> _Scope:
         known = self._scopes.get(session_id)
         if known is not None:
-            return known
+            return known[:2]
         found: dict[bytes, str | None] = {}
         for name, text in _SCOPE.findall(raw[-_TAIL_BYTES:]):
             try:
@@ -224,6 +226,10 @@ async def _remembered(session: Session) -> tuple[Known, bytes] | None:
         return await session.put_record()
     except DamagedSessionError:
         return None
+
+
+def _scope_cost(key: SessionKey) -> int:
+    return _SCOPE_COST + sum(map(sys.getsizeof, key))
 
 
 @dataclass(slots=True)

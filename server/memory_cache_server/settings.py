@@ -84,7 +84,9 @@ class Settings(BaseModel):
         default=10, ge=0, description="how long requests in flight may take to finish at the end"
     )
     near_cache_bytes: int = Field(
-        default=64 * MIB, ge=0, description="near cache of each worker; 0 turns it off"
+        default=64 * MIB,
+        ge=0,
+        description="near cache of each worker, ready answers and names included; 0 turns it off",
     )
     staleness_seconds: float = Field(
         default=1.0, gt=0, description="no answer is older than this unless the newest is asked for"
@@ -114,6 +116,30 @@ class Settings(BaseModel):
         description="how far ahead of our clock a created_at may be",
         validation_alias="max_future_timestamp_seconds",
     )
+
+    # How a worker divides `near_cache_bytes`. What it remembers of names it needs for writing, so
+    # it has some bytes for that without a near cache, too.
+
+    @property
+    def ready_bytes(self) -> int:
+        """Budget of the fast path's ready answers."""
+        return self.near_cache_bytes // 4
+
+    @property
+    def presence_bytes(self) -> int:
+        """Budget of what is remembered of sessions entered into the index lately."""
+        return max(MIB, self.near_cache_bytes // 16)
+
+    @property
+    def scopes_bytes(self) -> int:
+        """Budget of what is remembered of the scopes of sessions that were PUT."""
+        return max(256 * KIB, self.near_cache_bytes // 64)
+
+    @property
+    def rings_bytes(self) -> int:
+        """Budget of rings and sealed blocks: the rest."""
+        whole = self.near_cache_bytes
+        return whole - whole // 4 - whole // 16 - whole // 64
 
 
 class _Names(BaseSettings):

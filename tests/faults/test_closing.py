@@ -20,7 +20,6 @@ CONFIG = CacheConfig(
     store_timeout_seconds=0.4,
     connect_timeout_seconds=0.3,
     sweep_seconds=0.05,
-    unsubscribe_seconds=0.05,
     near_cache_bytes=40_000,
 )
 CALLERS_SECONDS = 4.0

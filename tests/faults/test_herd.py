@@ -23,7 +23,7 @@ STORE_READS = 2.5
 """Of a session, on the mean."""
 
 COMMAND = [sys.executable, "-P", str(Path(__file__).with_name("crowd.py"))]
-CONFIG = {"staleness_seconds": 1.0, "unsubscribe_seconds": 600.0}
+CONFIG = {"staleness_seconds": 1.0}
 
 
 async def call(members: list[Member], op: str, **more: object) -> list[dict[str, Any]]:

@@ -18,8 +18,8 @@ from memory_cache.testing.simulation import Client, Engine, Nemesis, judge, sett
 
 CONFIG = CacheConfig(staleness_seconds=0.5, sweep_seconds=2.0, store_timeout_seconds=0.2)
 CONFIGS = (
-    replace(CONFIG, ring_messages=4, unsubscribe_seconds=0.1),
-    replace(CONFIG, near_cache_bytes=6000, unsubscribe_seconds=0.1),
+    replace(CONFIG, ring_messages=4),
+    replace(CONFIG, near_cache_bytes=6000),
     replace(CONFIG, delta_bytes=150),
 )
 KEYS = (SessionKey("", "", "s"), SessionKey("a", "", "s"))

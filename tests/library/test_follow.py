@@ -268,7 +268,7 @@ async def test_eviction(valkey_url: str) -> None:
 
 async def test_the_channel_stays(valkey_url: str, elsewhere: Session) -> None:
     """The channel of a session that is followed is not closed, for long as nothing happens."""
-    config = CacheConfig(unsubscribe_seconds=0.1, staleness_seconds=0.3, sweep_seconds=600)
+    config = CacheConfig(staleness_seconds=0.3, sweep_seconds=600)
     async with (
         open_cache(valkey_url, config=config) as quick,
         tail(quick.session("chat", namespace="acme", user_id="u7")) as follower,

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from library.helpers import check, heat, several, until
-from memory_cache import Session, SessionCache, Tier
-from memory_cache._types import Header
+from memory_cache import Header, Session, SessionCache, Tier
 from support.valkey import ValkeyServer
 
 GOOD = b'{"role":"user","content":"never stored"}'

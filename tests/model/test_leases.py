@@ -294,7 +294,7 @@ def test_channel_of_a_session_that_came_back_stays_open() -> None:
     """A session that was evicted and read again goes on hearing its changes."""
 
     async def main(rig: Rig) -> None:
-        config = replace(CONFIG, near_cache_bytes=8000, unsubscribe_seconds=1.0)
+        config = replace(CONFIG, near_cache_bytes=8000)
         worker, chat, other = await two(rig, config)
         await warm(worker)
         for name in ("a", "b", "c"):

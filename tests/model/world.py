@@ -35,9 +35,9 @@ from model.rig import (
 T_MICROSECONDS = int(T_SECONDS * 1_000_000)
 SESSIONS = ("a", "b")
 CONFIGS = (
-    replace(CONFIG, ring_messages=4, unsubscribe_seconds=0.5),
-    replace(CONFIG, near_cache_bytes=6000, unsubscribe_seconds=0.5),
-    replace(CONFIG, delta_bytes=150, unsubscribe_seconds=0.5),
+    replace(CONFIG, ring_messages=4),
+    replace(CONFIG, near_cache_bytes=6000),
+    replace(CONFIG, delta_bytes=150),
 )
 
 

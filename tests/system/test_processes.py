@@ -48,7 +48,7 @@ async def test_deltas_feed_a_ring(valkey: ValkeyServer, valkey_url: str) -> None
     """A ring takes 1,000 appends of another process as deltas, without one read of the store."""
     async with (
         Worker.started(valkey_url) as writer,
-        Worker.started(valkey_url, unsubscribe_seconds=600) as reader,
+        Worker.started(valkey_url) as reader,
     ):
         acks = [await writer.append("chat", 0)]
         await reader.warm("chat", 20)

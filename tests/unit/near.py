@@ -67,6 +67,13 @@ class Near:
         return [one["n"] for one in page.messages]
 
 
+def cost(num: int) -> int:
+    """What a session is charged after ``num`` appends of one message, if its name is short."""
+    near = Near()
+    near.load(num)
+    return near.cache.bytes_held
+
+
 def snapshot(
     num: int, *, start: int = 0, fields: bytes | None = b"{}", left_ms: int = FOREVER
 ) -> Span:

@@ -1,18 +1,24 @@
 import asyncio
+import gc
+import tracemalloc
 from collections.abc import Sequence
+
+import pytest
 
 from memory_cache import SessionKey
 from memory_cache._blocks import Block
 from memory_cache._entries import ENTRY_COST
+from memory_cache._names import encode_key
 from memory_cache._ports import FOREVER, Span
-from memory_cache._types import StoredMessage
-from unit.near import KEY, NOW, ONE, Near, snapshot
+from memory_cache._sidecar import meta_of
+from memory_cache._types import Header, StoredMessage
+from unit.near import KEY, NOW, ONE, Near, cost, snapshot
 from unit.strategies import append, header, message
 
 
 def test_those_who_answered_get_a_second_chance() -> None:
     """Over budget, the oldest session that has not answered of late is let go."""
-    near = Near(budget=4 * ENTRY_COST)
+    near = Near(budget=3 * cost(3) + 100)
     keys = _keys(4)
     for key in keys[:3]:
         near.load(3, key)
@@ -25,7 +31,7 @@ def test_those_who_answered_get_a_second_chance() -> None:
 
 def test_suspects_go_before_anybody() -> None:
     """What could not answer anyway makes room first."""
-    near = Near(budget=4 * ENTRY_COST)
+    near = Near(budget=3 * cost(3) + 100)
     keys = _keys(4)
     for key in keys[:3]:
         near.load(3, key)
@@ -91,30 +97,109 @@ def test_sealed_blocks_share_the_budget() -> None:
     assert near.cache.blocks.get(KEY, header(), 39) == block
 
 
-def test_evicted_channel_closes_later() -> None:
-    """The channel of a session that was let go stays open a while, and then is closed."""
+def test_channel_closes_with_its_entry() -> None:
+    """The channel of a session that is let go is closed, and of one that does not exist, too."""
+    near = Near(budget=2 * ENTRY_COST)
+    one, other = _keys(2)
+    near.load(1, one)
+    near.load(1, other)
+    assert near.unsubscribed == [one]
+    load = near.begin(one)
+    assert near.unsubscribed == [one, other]
+    near.cache.gone(load)
+    assert near.unsubscribed == [one, other, one]
+    assert near.cache.bytes_held == 0
+
+
+def test_channel_of_a_watched_session_stays() -> None:
+    """While somebody watches, a channel stays open; then it is closed, if nothing is held."""
+    near = Near()
+    with near.cache.watch(KEY), near.cache.watch(KEY):
+        near.cache.gone(near.begin())
+        assert near.unsubscribed == []
+    assert near.unsubscribed == [KEY]
+    with near.cache.watch(KEY):
+        near.load(1)
+    assert near.unsubscribed == [KEY]
+
+
+def test_evicted_entries_hold_nothing() -> None:
+    """Whoever still has an entry that was let go, such as a ready answer, holds no data by it."""
     near = Near(budget=2 * ENTRY_COST)
     one, other = _keys(2)
     near.load(1, one)
     near.seen(key=one)
+    entry = near.begin(one).entry
     near.load(1, other)
-    near.cache.unsubscribe_retired(NOW)
-    near.cache.unsubscribe_retired(NOW + 9)
-    assert near.unsubscribed == []
-    near.cache.unsubscribe_retired(NOW + 10)
-    assert near.unsubscribed == [one]
+    assert (entry.ring, entry.header, entry.answered, entry.fields) == (None, None, None, b"{}")
 
 
-def test_session_that_returns_keeps_its_channel() -> None:
-    """A session that is loaded again before its channel was closed keeps it."""
+def test_names_are_charged() -> None:
+    """A session with long names takes more of the budget, and one that is too long is not held."""
+    short, long = SessionKey("", "", "s"), SessionKey("n" * 500, "u" * 500, "é" * 250)
     near = Near(budget=2 * ENTRY_COST)
-    one, other = _keys(2)
-    near.load(1, one)
-    near.load(1, other)
-    near.load(1, one)
-    near.cache.unsubscribe_retired(NOW)
-    near.cache.unsubscribe_retired(NOW + 1000)
-    assert near.unsubscribed == [other]
+    assert near.cache.begin(long) is None
+    assert near.subscribed == []
+    near = Near()
+    near.load(1, short)
+    before = near.cache.bytes_held
+    near.load(1, long)
+    assert near.cache.bytes_held - before > before + 500 + 500 + 250 + 500 + 500 + 6 * 250 - 20
+
+
+def test_kept_changes_are_charged() -> None:
+    """What is heard during a load is charged; of too much of it the session becomes suspect."""
+    near = Near(budget=100 * ENTRY_COST)
+    near.begin()
+    near.cache.opened(KEY)
+    load = near.begin()
+    before = near.cache.bytes_held
+    num = 2
+    while near.cache.bytes_held < before + 100 * ENTRY_COST // 9:
+        near.hear(append(num, _large(num)))
+        num += 1
+    while near.cache.bytes_held > before:
+        near.hear(append(num, _large(num)))
+        num += 1
+        assert num < 100, "it is bounded"
+    near.land(load, 1)
+    assert near.seen() is None
+
+
+@pytest.mark.parametrize("size", [50, 2000])
+@pytest.mark.parametrize("name", ["", "n" * 490])
+@pytest.mark.parametrize("own_view", [False, True])
+@pytest.mark.parametrize("count", [1, 4, 70])
+def test_what_is_charged_is_what_it_takes(own_view: bool, count: int, name: str, size: int) -> None:
+    """Sessions take no more memory than they are charged, and not much less."""
+    near, channels = Near(budget=10**9, ring_messages=128), dict[str, SessionKey]()
+    gc.collect()
+    tracemalloc.start()
+    for at in range(max(30, 300 // count)):
+        key = SessionKey(f"{name}n{at}", f"{name}u{at}", f"{name}s{at}")
+        near.begin(key)
+        channels[f"0:mc:{{{encode_key(key)}}}"] = key
+        near.cache.opened(key)
+        near.cache.land(near.begin(key), _stored(count, size, own_view=own_view), NOW, ONE)
+        assert len(near.seen(20, key) or ()) == min(count, 20)
+    near.subscribed.clear()
+    encode_key.cache_clear()
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.75 < taken / near.cache.bytes_held < 1.05
+
+
+def _stored(count: int, size: int, *, own_view: bool) -> Span:
+    """A session as the store returns it: no two of its values are one object."""
+    line = header(count, next_=count).line().replace(" 0 ", " 1700000000000000 ").encode()
+    meta = b"v300 1700000000000000" if own_view else b"s300 1700000000000000 01JD00000000000000"
+    found = [
+        StoredMessage(b'{"n":%d,"x":"%b"}' % (at, b"x" * size), meta_of(meta))
+        for at in range(count)
+    ]
+    after = Header.parse(line)._replace(first=0, next=count, edits=0)
+    return Span(after, FOREVER, b'{"context":"%d"}' % count, 0, found, 0)
 
 
 def test_turned_off() -> None:

@@ -28,9 +28,9 @@ class Index:
         return []
 
 
-def presence(index: Index) -> Presence:
+def presence(index: Index, most_bytes: int = 10_000) -> Presence:
     """A presence over this index, which notes activity once an hour."""
-    return Presence(cast("Store", index), SystemClock(), 3600)
+    return Presence(cast("Store", index), SystemClock(), 3600, most_bytes)
 
 
 async def test_index_that_refuses_fails_no_change() -> None:

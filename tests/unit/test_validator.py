@@ -3,7 +3,7 @@ from collections.abc import Callable
 from memory_cache import SessionKey
 from memory_cache._entries import ENTRY_COST
 from memory_cache._types import Header
-from unit.near import KEY, NOW, ONE, Near
+from unit.near import KEY, NOW, ONE, Near, cost
 from unit.strategies import append
 
 
@@ -53,7 +53,7 @@ def test_an_entry_that_was_let_go_never_answers() -> None:
 
 def test_saying_yes_is_use() -> None:
     """A session whose answers are given out again is not the one that makes room."""
-    near = Near(budget=4 * ENTRY_COST)
+    near = Near(budget=3 * cost(3) + 100)
     keys = [SessionKey("", "", f"s{at}") for at in range(4)]
     for key in keys[:3]:
         near.load(3, key)

@@ -93,6 +93,5 @@ def _config(random: Random, staleness: float) -> CacheConfig:
         store_timeout_seconds=timeout,
         resend_seconds=60.0,
         touch_seconds=random.choice([0.1, 10.0]),
-        unsubscribe_seconds=random.choice([0.05, 1.0]),
         sweep_seconds=random.choice([0.7, 3.0]),
     )
