@@ -1,4 +1,6 @@
+import gc
 import random
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -128,3 +130,29 @@ async def test_budget(app: FastAPI, budget: int) -> None:
         asked = request("/v1/working-memory/chat-1", f"recent_messages_limit={limit}")
         assert await ask(fast, asked) == await ask(app, asked)
         assert fast.bytes_held <= budget
+
+
+async def test_what_is_charged_is_what_it_takes(app: FastAPI) -> None:
+    """Ready answers take no more memory than they are charged, and not much less."""
+    fast = FastPath(app, 10**9)
+    name, scope = "n" * 400, "s" * 400
+    chat = app.state.services.cache.session(name, namespace=scope)
+    await chat.append([message(f"{seq} " + "x" * 50) for seq in range(30)])
+    while chat.peek(30) is None:
+        await chat.recent(30)
+    shares = []
+    for path, query in (("chat-1", "user_id=u7"), (name, f"namespace={scope}")):
+        for start in (1, 1_001):  # the first ones bring caches of the framework with them
+            before = fast.bytes_held
+            gc.collect()
+            tracemalloc.start()
+            for limit in range(start, start + 300):
+                target = f"recent_messages_limit={limit}&{query}"
+                asked = request(f"/v1/working-memory/{path}", target)
+                while not fast.answer(asked) or not fast.answer(asked):
+                    await ask(app, asked)
+            gc.collect()
+            taken, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            shares.append(taken / (fast.bytes_held - before))
+    assert all(0.7 < share < 1 for share in shares[1::2]), shares
