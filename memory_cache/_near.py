@@ -249,10 +249,7 @@ class NearCache:
         if entry is not None:
             self._live(entry)
             event = judge(entry.header, delta)
-            reason = interruption(
-                entry.header, delta.previous_tag, delta.header, carries=delta.carries
-            )
-            effect = self._step(entry, event, reason)
+            effect = self._step(entry, event, self._reason(entry, event, delta))
             if effect is Effect.APPLY:
                 # What comes after a fence that has passed was executed after that was sent.
                 self._apply(entry, delta, self.lease.passed)
@@ -363,6 +360,13 @@ class NearCache:
             if before in _AWAITED and entry.state not in _AWAITED:
                 self.waiters.wake(entry.key)
         return effect
+
+    @staticmethod
+    def _reason(entry: Entry, event: Event, delta: Delta) -> str:
+        """Say why a change makes suspect, if it does."""
+        if event is not Event.GAP:
+            return ""
+        return interruption(entry.header, delta.previous_tag, delta.header, carries=delta.carries)
 
     def _apply(self, entry: Entry, delta: Delta, executed_after: float) -> None:
         entry.apply(delta, deadline_of(executed_after, delta.left_ms))

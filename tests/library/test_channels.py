@@ -2,7 +2,7 @@
 
 from library.helpers import check, heat, said, several, until
 from library.tails import tail
-from memory_cache import CacheConfig, SessionCache, open_cache
+from memory_cache import CacheConfig, SessionCache, SessionEventKind, open_cache
 from support.valkey import ValkeyServer
 
 
@@ -36,6 +36,7 @@ async def test_followers_keep_theirs(
         await other_cache.session("chat").append(said(0))
         await first.has(lambda told: told[-1].next == 1)
         await other_cache.session("chat").delete()
+        await first.has(lambda told: told[-1].kind is SessionEventKind.DELETED)
     await until(lambda: open_are(valkey, 0))
 
 

@@ -294,10 +294,10 @@ def test_channel_of_a_session_that_came_back_stays_open() -> None:
     """A session that was evicted and read again goes on hearing its changes."""
 
     async def main(rig: Rig) -> None:
-        config = replace(CONFIG, near_cache_bytes=8000)
+        config = replace(CONFIG, near_cache_bytes=11_000)
         worker, chat, other = await two(rig, config)
         await warm(worker)
-        for name in ("a", "b", "c"):
+        for name in ("a", "b", "c", "d"):
             await other_session(worker, name)
         assert not worker.near.holds(chat.key)
         await warm(worker)
