@@ -131,11 +131,8 @@ def judge(held: Header | None, delta: Heard) -> Event:
 def _adds_up(held: Header, delta: Heard) -> bool:
     """Whether the header after it is of what is held and the messages that the delta brings."""
     after = delta.header
-    return (after.first, after.next, after.edits) == (
-        held.first,
-        held.next + delta.brings,
-        held.edits,
-    )
+    added = after.next - held.next
+    return added == delta.brings and after.first == held.first and after.edits == held.edits
 
 
 def replay(snapshot: Header, kept: Sequence[D]) -> list[D] | None:
