@@ -1,9 +1,10 @@
 """Where a follower goes on: judged by place and page alone, and over stores that lose changes."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,9 @@ from memory_cache import (
 )
 from memory_cache._clock import SystemClock
 from memory_cache._events import MOST_BYTES, MOST_EVENTS, Place, happened
-from memory_cache._follow import Follower
+from memory_cache._follow import Follower, _Shared
+from memory_cache._near import NearCache
+from memory_cache._reads import Reader
 from memory_cache._types import Header
 from memory_cache._waiters import Waiters
 from memory_cache.testing import InMemoryServer, InMemoryWorker
@@ -353,3 +356,14 @@ async def test_a_shared_read_older_than_the_place() -> None:
         assert (event.kind, event.json) == (SessionEventKind.MESSAGE, b'{"n":2}')
         await first.aclose()
         await second.aclose()
+
+
+def test_the_last_page_is_not_kept() -> None:
+    """What followers share of the last page they judged is small: not the page itself."""
+    shared = _Shared(cast("NearCache", None), cast("Reader", None), SystemClock(), CacheConfig())
+    page, place = page_of(header(3, next_=3)), Place(Version("i", "e", 1, "t1"), 0, 1)
+    found = shared.happened(place, page)
+    assert shared.happened(place, page) is found
+    kept = weakref.ref(page)
+    del page
+    assert kept() is None

@@ -64,3 +64,16 @@ async def test_deleted_session_is_met() -> None:
     await known.settle()
     assert index.asked == ["touch", "find"]
     assert not known.known(KEY)
+
+
+async def test_names_keep_to_their_budget() -> None:
+    """Long names push each other out; a name that is over the whole budget is not remembered."""
+    index = Index()
+    keys = [SessionKey("n" * 400, "u" * 400, f"{at}" * 400) for at in range(9)]
+    known = presence(index, most_bytes=3 * 2300)
+    for key in keys:
+        await known.changed(key, header(1))
+    assert [known.known(key) for key in keys] == [False] * 6 + [True] * 3
+    known = presence(index, most_bytes=1000)
+    await known.changed(keys[0], header(1))
+    assert not known.known(keys[0])
