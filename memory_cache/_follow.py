@@ -15,6 +15,7 @@ from contextlib import aclosing
 from functools import partial
 from itertools import chain, repeat
 from typing import Any, Final
+from zlib import crc32
 
 from memory_cache._blocks import block_of
 from memory_cache._config import CacheConfig
@@ -139,10 +140,21 @@ class _Shared:
         self.near = near
         self.reader = reader
         self.clock = clock
-        self.sweep_seconds = config.sweep_seconds
+        self._sweep_seconds = config.sweep_seconds
         self.flights = SingleFlight[Page](clock.now, config.staleness_seconds)
         # Not the page itself: a large one would stay for as long as nothing else happens.
         self._last: tuple[Place, weakref.ref[Page], list[SessionEvent]] | None = None
+
+    def until_sweep(self, key: SessionKey) -> float:
+        """
+        Return the seconds until one looks at a session though nothing was told.
+
+        All who follow it look at the same time, and share one read of the store; at another
+        session others do.
+        """
+        # Not `hash`, which is another one in each process: a simulation must replay exactly.
+        phase = crc32(key.session_id.encode()) / 2**32 * self._sweep_seconds
+        return self._sweep_seconds - (self.clock.now() + phase) % self._sweep_seconds
 
     def happened(self, place: Place, page: Page) -> list[SessionEvent]:
         """Return what happened; followers of one session are woken one after the other."""
@@ -209,7 +221,9 @@ class _Following:
         page, joined = await self._shared.flights.do(self._key, block, partial(self._block, block))
         if joined and place.goes_on_at(page.header) is None:
             # It was asked for before what the place was told of.
-            return await self._block(block)
+            page, _ = await self._shared.flights.next(
+                self._key, block, partial(self._block, block)
+            )
         return page
 
     def _held(self, place: Place) -> Page | None:
@@ -263,7 +277,7 @@ class _Following:
             seconds = max(_LEAST_WAIT, self._left_seconds())
         elif opened and header is None:
             self._unsure = 0
-            seconds = self._shared.sweep_seconds
+            seconds = self._shared.until_sweep(self._key)
         else:
             seconds = _PAUSES[min(self._unsure, len(_PAUSES) - 1)]
             self._unsure += 1
@@ -272,7 +286,7 @@ class _Following:
                 return
             # It was let go to make room. The channel is open, so a change will be heard.
             watch.look()
-            seconds = min(seconds, self._shared.sweep_seconds)
+            seconds = min(seconds, self._shared.until_sweep(self._key))
 
     def _all_heard(self, header: Header | None) -> bool:
         """

@@ -60,6 +60,7 @@ class Reader:
         self._config = config
         self._counters = counters
         self._flights = SingleFlight[Page](clock.now, config.staleness_seconds)
+        self._newest = SingleFlight[Page](clock.now, config.staleness_seconds)
 
     def peek(self, key: SessionKey, ask: Ask) -> Page | None:
         """Return what the near cache may answer at this moment, without waiting."""
@@ -84,9 +85,11 @@ class Reader:
         self._counters.misses += 1
         if consistency is BOUNDED:
             page, joined = await self._flights.do(key, ask, lambda: self._fetch(key, ask))
-            self._counters.joined += joined
-            return page
-        return checked(await _in_time(self._fetch(key, ask), consistency), consistency)
+        else:
+            call = self._newest.next(key, ask, lambda: self._fetch(key, ask))
+            page, joined = await _in_time(call, consistency)
+        self._counters.joined += joined
+        return checked(page, consistency)
 
     async def page(
         self,
@@ -180,6 +183,7 @@ class Reader:
     async def settle(self) -> None:
         """Wait for calls that go on though nobody waits for them any more."""
         await self._flights.settle()
+        await self._newest.settle()
 
     def written(self, key: SessionKey) -> None:
         """Let no read join a call that began before a change of ours."""

@@ -28,6 +28,7 @@ from memory_cache_server.names import StrictNames
 from memory_cache_server.putting import Putting
 from memory_cache_server.services import Services, digest
 from memory_cache_server.settings import ConfigurationError, Settings
+from memory_cache_server.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
             times = settings.require_message_timestamps, settings.max_future_timestamp_seconds
             fingerprint = digest(_release(), name, SUMMARIZATION_THRESHOLD, times)
             putting = Putting(cache, settings, fingerprint)
-            app.state.services = Services(cache, settings, fingerprint, putting)
+            app.state.services = Services(cache, settings, fingerprint, putting, Turns())
             try:
                 yield
             finally:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from memory_cache import MemoryCacheError, SessionEvent, SessionEventKind
+from memory_cache_server.turns import Turns
 
 FINISHING: Final = "memory_cache.finishing"
 """In the state that a lifespan shares with its requests: a future, done when streams are to end."""
@@ -84,6 +85,7 @@ class EventStream(Response):
         events: AsyncGenerator[SessionEvent],
         headers: Mapping[str, str],
         slow_reader_seconds: float,
+        turns: Turns,
     ) -> None:
         """Close ``events`` in the end; cut off who takes nothing for ``slow_reader_seconds``."""
         self.status_code = 200
@@ -91,6 +93,7 @@ class EventStream(Response):
         self.init_headers(headers)
         self._events = events
         self._slow_reader_seconds = slow_reader_seconds
+        self._turns = turns
         self._writing_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,6 +121,11 @@ class EventStream(Response):
         await self._write(send, _BEGIN)
         text = b""
         async for event in self._events:
+            if text:
+                self._turns.spend(len(event.json))
+            else:
+                # Before anything is joined: who waits for its turn holds nothing of its own.
+                await self._turns.take(len(event.json))
             text += _render(event)
             if not event.more or len(text) >= _MOST_AT_ONCE:
                 await self._write(send, text)

@@ -88,4 +88,5 @@ async def stream_of(services: Services, session: Session, after: str | None) -> 
     events = session.events(after=after, patience_seconds=None)
     with suppress(StoreError):
         await session.recent(1)  # what cannot be read is an error, not a stream that ends
-    return EventStream(events, _HEADERS, services.settings.slow_reader_seconds)
+    seconds = services.settings.slow_reader_seconds
+    return EventStream(events, _HEADERS, seconds, services.turns)

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from memory_cache import SessionCache
 from memory_cache_server.putting import Putting
 from memory_cache_server.settings import Settings
+from memory_cache_server.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,14 @@ class Services:
         fingerprint: changes with whatever may give other bytes for the same session: the
             release, the token counter, settings.
         putting: carries out PUTs.
+        turns: for what many write at once.
     """
 
     cache: SessionCache
     settings: Settings
     fingerprint: str
     putting: Putting
+    turns: Turns
 
     def shape(self, route: str, query: Mapping[str, object]) -> str:
         """Return a short text that is the same only for answers made in the same way."""

@@ -14,6 +14,7 @@ class Tail:
     """A follower in a task of its own, and what it was told."""
 
     def __init__(self, session: Session, after: str | None = None) -> None:
+        self.after = after
         self.told: list[SessionEvent] = []
         self._events = session.events(after=after)
         self.task = asyncio.create_task(self._run())

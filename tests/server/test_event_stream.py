@@ -10,6 +10,7 @@ from starlette.types import Message
 from memory_cache import SessionEvent, SessionEventKind
 from memory_cache_server import event_stream
 from memory_cache_server.event_stream import FINISHING, EventStream
+from memory_cache_server.turns import Turns
 from unit.inside import some_place
 
 WAIT_SECONDS = 10.0
@@ -49,7 +50,7 @@ class Client:
 
     async def answered(self, events: AsyncGenerator[SessionEvent], slow_seconds: float) -> None:
         """Run an answer to its end."""
-        stream = EventStream(events, {}, slow_seconds)
+        stream = EventStream(events, {}, slow_seconds, Turns())
         async with asyncio.timeout(WAIT_SECONDS):
             await stream(
                 {"type": "http", "state": {FINISHING: self.finishing}}, self.receive, self.send

@@ -1,4 +1,4 @@
-"""Many followers of many sessions, while workers are killed: every message once and in order."""
+"""Many followers over HTTP: every message once and in order, and none is read for each of them."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,7 @@ import pytest
 
 from support.serving import ServerProcess
 from support.sse import Reader
+from support.valkey import ValkeyServer
 
 SESSIONS = 20
 FOLLOWERS = 200
@@ -89,3 +90,35 @@ async def test_followers(valkey_url: str, tmp_path: Path) -> None:
         assert reader.seqs == list(range(MESSAGES))
         assert texts == written[at % SESSIONS]
     assert sum(reader.connections for reader in readers) > FOLLOWERS
+
+
+async def test_first_append(valkey: ValkeyServer, valkey_url: str, tmp_path: Path) -> None:
+    """Many wait for a session: its first megabyte is read once, and all else is answered."""
+    texts = [f"{at} {'x' * 16_000}" for at in range(64)]
+    with ServerProcess("--redis-url", valkey_url, cwd=tmp_path) as server:
+        readers = [Reader(server.url, f"{path_of(0)}/events") for _ in range(FOLLOWERS)]
+        async with (
+            httpx.AsyncClient(base_url=server.url) as http,
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [group.create_task(reader.follow()) for reader in readers]
+            for reader in readers:
+                await reader.until(bool)
+            before = sent_by(valkey)
+            body = {"messages": [{"role": "user", "content": text} for text in texts]}
+            (await http.post(f"{path_of(0)}/messages", json=body)).raise_for_status()
+            while not all(reader.seqs[-1:] == [63] for reader in readers):
+                await append(http, 1, f"other {len(readers[0].told)}")
+                answer = await http.get(path_of(1), params={"recent_messages_limit": 1})
+                assert answer.is_success
+            assert sent_by(valkey) - before < 8 * len("".join(texts)), "each of them read it"
+            for task in tasks:
+                task.cancel()
+    for reader in readers:
+        assert [one.data["message"]["content"] for one in reader.told[1:]] == texts
+
+
+def sent_by(store: ValkeyServer) -> int:
+    """How many bytes a store has sent to its clients."""
+    with store.admin as client:
+        return int(client.info("stats")["total_net_output_bytes"])
