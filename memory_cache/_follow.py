@@ -221,9 +221,7 @@ class _Following:
         page, joined = await self._shared.flights.do(self._key, block, partial(self._block, block))
         if joined and place.goes_on_at(page.header) is None:
             # It was asked for before what the place was told of.
-            page, _ = await self._shared.flights.next(
-                self._key, block, partial(self._block, block)
-            )
+            page, _ = await self._shared.flights.next(self._key, block, partial(self._block, block))
         return page
 
     def _held(self, place: Place) -> Page | None:

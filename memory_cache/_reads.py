@@ -78,10 +78,10 @@ class Reader:
 
     async def recent(self, key: SessionKey, ask: Ask, consistency: Consistency) -> Page:
         """Return the newest messages."""
-        page = await self._from_near(key, ask, consistency)
-        if page is not None:
+        held = await self._from_near(key, ask, consistency)
+        if held is not None:
             self._counters.hits += 1
-            return page
+            return held
         self._counters.misses += 1
         if consistency is BOUNDED:
             page, joined = await self._flights.do(key, ask, lambda: self._fetch(key, ask))

@@ -157,7 +157,7 @@ async def test_at_different_places(
         assert each.seqs == list(range(at % len(places), len(SEVERAL) + 1))
 
 
-async def test_of_nothing(valkey_url: str, valkey: ValkeyServer) -> None:
+async def test_of_nothing(valkey_url: str) -> None:
     """Waiting for a session that is not made, they ask for it now and then, and together."""
     config = CacheConfig(sweep_seconds=0.5)
     async with open_cache(valkey_url, config=config) as cache, crowd(cache.session("chat"), None):
