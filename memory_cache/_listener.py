@@ -3,6 +3,8 @@ The listener: what the bus tells goes into the near cache, in order; fences keep
 
 It has three tasks: the bus, a heartbeat of fences every T/3, and a slow sweep that audits some
 hot sessions in turn: for what sends no message (a key evicted, or deleted by hand), and to know.
+One that crashes is begun again. Meanwhile nothing stale is answered: without the bus there is no
+generation, and without the heartbeat the lease lapses unless a reader has a fence sent.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from memory_cache._audit import in_turn, verdict
+from memory_cache._background import crashed, kept
 from memory_cache._config import CacheConfig
 from memory_cache._delta import decode
 from memory_cache._ending import end
@@ -55,21 +58,16 @@ class Listener:
 
     def start(self) -> None:
         """Begin to listen."""
-        parts = (self._bus.run(self), self._beat(), self._sweep())
-        self._tasks = [asyncio.create_task(part, name="memory-cache-listener") for part in parts]
+        parts = {"bus": self._listen, "heartbeat": self._beat, "sweep": self._sweep}
+        self._tasks = [
+            asyncio.create_task(kept(name, run, self._counters), name=f"memory-cache-{name}")
+            for name, run in parts.items()
+        ]
 
     async def aclose(self) -> None:
-        """
-        Stop listening.
-
-        Raises:
-            Exception: a task had crashed with it, which is a bug of ours.
-        """
+        """Stop listening."""
         self._closed = True
         await end([*self._tasks, *self._fencing])
-        for task in self._tasks:
-            if not task.cancelled() and (crash := task.exception()):
-                raise crash
 
     async def fresh(self) -> None:
         """
@@ -87,6 +85,14 @@ class Listener:
         await asyncio.shield(self._next)
 
     # What the bus tells
+
+    async def _listen(self) -> None:
+        try:
+            await self._bus.run(self)
+        finally:
+            if not self._closed:
+                # It crashed. Nobody hears any more what happens to the sessions that are held.
+                self.lost("the subscription was given up")
 
     def connected(self) -> None:
         """A generation began."""
@@ -142,10 +148,11 @@ class Listener:
 
     async def _fence(self, promise: asyncio.Future[None]) -> None:
         nonce, generation = secrets.token_hex(8), self._near.generation
+        if not self._near.connected:
+            self._refuse(promise, generation, StoreError("there is no subscription"))
+            return
         heard = self._nonces[nonce] = asyncio.get_running_loop().create_future()
         try:
-            if not self._near.connected:
-                raise StoreError("there is no subscription")
             self._counters.fences += 1
             sent_at = self._clock.now()
             self._near.lease.sent(nonce, sent_at)
@@ -157,6 +164,9 @@ class Listener:
             self._refuse(promise, generation, StoreError("the fence did not come back"))
         except MemoryCacheError as error:
             self._refuse(promise, generation, StoreError(str(error)))
+        except Exception as error:  # noqa: BLE001  # whatever it is, no fence has passed
+            crashed(self._counters, "fence", error)
+            self._refuse(promise, generation, StoreError("the fence could not be sent"))
         else:
             self._counters.propagation_seconds.append(heard_at - sent_at)
             self._counters.fence_seconds.append(self._clock.now() - sent_at)

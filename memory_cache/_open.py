@@ -48,8 +48,8 @@ def open_cache(
     if credential_provider is not None and where.options.keys() & {"username", "password"}:
         raise ValueError("the Redis URL has a user name or password beside a credential provider")
 
-    async def connect() -> tuple[Store, Bus]:
-        backend = await RedisBackend.connect(where, wanted, credential_provider)
+    async def connect(counters: Counters) -> tuple[Store, Bus]:
+        backend = await RedisBackend.connect(where, wanted, counters, credential_provider)
         return backend.store, backend.bus
 
     return _Opening(connect, SystemClock(), wanted)
@@ -60,7 +60,7 @@ def cache_over(
 ) -> AbstractAsyncContextManager[SessionCache]:
     """Give a cache over any store and bus, such as those of ``memory_cache.testing``."""
 
-    async def connect() -> tuple[Store, Bus]:
+    async def connect(_: Counters) -> tuple[Store, Bus]:
         return store, bus
 
     return _Opening(connect, clock, config)
@@ -74,26 +74,29 @@ class _Opening(AbstractAsyncContextManager[SessionCache]):
     """
 
     def __init__(
-        self, connect: Callable[[], Awaitable[tuple[Store, Bus]]], clock: Clock, config: CacheConfig
+        self,
+        connect: Callable[[Counters], Awaitable[tuple[Store, Bus]]],
+        clock: Clock,
+        config: CacheConfig,
     ) -> None:
         self._connect: Final = connect
         self._clock: Final = clock
         self._config: Final = config
 
     async def __aenter__(self) -> SessionCache:
-        self._parts = _parts(*await self._connect(), self._clock, self._config)
+        counters = Counters()
+        store, bus = await self._connect(counters)
+        self._parts = _parts(store, bus, self._clock, self._config, counters)
         if self._config.near_cache_bytes:
             self._parts.listener.start()
         return SessionCache(self._parts)
 
     async def __aexit__(self, *_: object) -> None:
         self._parts.near.waiters.close()
-        # Whatever ends the block, its own exception goes on; a crash of ours comes on top.
         await to_the_end(_close(self._parts))
 
 
-def _parts(store: Store, bus: Bus, clock: Clock, config: CacheConfig) -> Parts:
-    counters = Counters()
+def _parts(store: Store, bus: Bus, clock: Clock, config: CacheConfig, counters: Counters) -> Parts:
     near = NearCache(config, counters, bus.subscribe, bus.unsubscribe)
     listener = Listener(store, bus, near, clock, config, counters)
     reader = Reader(store, near, listener, clock, config, counters)

@@ -7,9 +7,11 @@ from typing import Final, NamedTuple
 
 from cachetools import TTLCache
 
+from memory_cache._background import crashed
 from memory_cache._errors import MemoryCacheError
 from memory_cache._names import names_cost
 from memory_cache._ports import FOREVER, Clock, Store
+from memory_cache._stats import Counters
 from memory_cache._types import Header, SessionKey
 
 _log = logging.getLogger("memory_cache")
@@ -34,10 +36,18 @@ class _Entered(NamedTuple):
 class Presence:
     """Knows which sessions this process has entered lately."""
 
-    def __init__(self, store: Store, clock: Clock, touch_seconds: float, most_bytes: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        touch_seconds: float,
+        most_bytes: int,
+        counters: Counters,
+    ) -> None:
         """Enter a session that is in use once in ``touch_seconds``, as far as the bytes go."""
         self._store = store
         self._clock = clock
+        self._counters = counters
         self._entered: TTLCache[SessionKey, _Entered] = TTLCache(
             most_bytes, touch_seconds, timer=clock.now, getsizeof=lambda entered: entered.cost
         )
@@ -113,3 +123,5 @@ class Presence:
             await call
         except MemoryCacheError as error:
             _log.info("index: a change of a session was not noted (%s)", error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the change is made
+            crashed(self._counters, "index", error)

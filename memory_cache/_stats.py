@@ -30,6 +30,7 @@ class Counters:
     reloaded: int = 0  # suspects whose data had to be replaced
     resent: int = 0  # changes sent again after a lost answer
     audits: int = 0  # hot sessions compared with the store
+    crashes: Counter[str] = field(default_factory=Counter)  # of background tasks, by kind
     suspects: Counter[str] = field(default_factory=Counter)  # by reason
     departures: Counter[str] = field(default_factory=Counter)  # snapshots, by kind
     violations: Counter[str] = field(default_factory=Counter)  # found by an audit, by kind
@@ -70,6 +71,9 @@ class Statistics:
             heard), ``fork``, ``rollback``, ``incarnation``, ``gone`` (as after an eviction or a
             key deleted by hand) or ``damaged``. The session is suspect then, so the next read asks
             the store.
+        crashes: how often a task in the background ended by an exception that nothing expects,
+            which is a bug of ours, by task and exception. It was begun again; the first of each
+            kind is in the log. It should be empty.
     """
 
     reads: int
@@ -93,6 +97,7 @@ class Statistics:
     departures: dict[str, int]
     audits: int
     violations: dict[str, int]
+    crashes: dict[str, int]
     sessions_held: int
     bytes_held: int
     bytes_budget: int
@@ -127,6 +132,7 @@ def snapshot(
         departures=dict(counters.departures),
         audits=counters.audits,
         violations=dict(counters.violations),
+        crashes=dict(counters.crashes),
         sessions_held=sessions_held,
         bytes_held=bytes_held,
         bytes_budget=bytes_budget,

@@ -88,7 +88,7 @@ class Writer:
         self._clock = clock
         self._config = config
         self._counters = counters
-        self.presence = Presence(store, clock, config.touch_seconds, config.presence_bytes)
+        self.presence = Presence(store, clock, config.touch_seconds, config.presence_bytes, counters)
 
     @cached_property
     def large(self) -> Self:
@@ -306,10 +306,11 @@ class Writer:
                 if not doubtful:
                     raise
                 reason = error.reason
-            except CacheClosedError:
+            except CacheClosedError as error:
                 if not doubtful:
                     raise
-                reason = "the cache was closed"
+                # Every further attempt would end so, too.
+                raise StoreError("the cache was closed", applied="unknown") from error
             await asyncio.sleep(_RESEND_PAUSE_SECONDS)
             # Looked at after the pause: this process may have stood still in it.
             if self._clock.now() - began >= self._config.store_timeout_seconds:

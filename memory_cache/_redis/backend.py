@@ -19,6 +19,7 @@ from memory_cache._redis.lane import Lane
 from memory_cache._redis.permissions import check
 from memory_cache._redis.store import RedisStore
 from memory_cache._redis.url import StoreUrl
+from memory_cache._stats import Counters
 
 _log = logging.getLogger("memory_cache")
 
@@ -33,10 +34,16 @@ class RedisBackend:
 
     @classmethod
     async def connect(
-        cls, url: StoreUrl, config: CacheConfig, provider: CredentialProvider | None = None
+        cls,
+        url: StoreUrl,
+        config: CacheConfig,
+        counters: Counters,
+        provider: CredentialProvider | None = None,
     ) -> Self:
         """
         Return store and bus of a URL, after the server has answered once.
+
+        ``counters``: where crashes of what runs in the background are counted.
 
         Raises:
             IncompatibleStoreError: the server is too old.
@@ -47,8 +54,8 @@ class RedisBackend:
         credentials = None if provider is None else Credentials(provider)
         dialer = Dialer(url, config.connect_timeout_seconds, credentials)
         keys = Keys(config.prefix, url.database)
-        lane = Lane(dialer, config.store_timeout_seconds)
-        bulk = Lane(dialer, 4 * config.store_timeout_seconds)
+        lane = Lane(dialer, config.store_timeout_seconds, counters)
+        bulk = Lane(dialer, 4 * config.store_timeout_seconds, counters)
         store = RedisStore(lane, bulk, keys, dialer.clock, config)
         bus = RedisBus(dialer, lane, keys)
         try:

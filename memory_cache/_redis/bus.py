@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError
 from memory_cache._errors import StoreError
 from memory_cache._ports import BusHandler, FenceReply
 from memory_cache._redis.connect import Dialer, Node
-from memory_cache._redis.errors import translating
+from memory_cache._redis.errors import ENDS, talking, translating
 from memory_cache._redis.keys import PUBLISH, Keys
 from memory_cache._redis.lane import Lane
 from memory_cache._redis.permissions import refusal
@@ -210,15 +210,23 @@ class _Subscription:
         return None
 
     async def serve(self) -> str:
-        """Read and write until the connection ends or is ended; return why."""
+        """
+        Read and write until the connection ends or is ended; return why.
+
+        Raises:
+            Exception: what is heard could not be handled, which is a bug of ours.
+        """
         self._send("SUBSCRIBE", self._fence_channel)
         tasks = [asyncio.create_task(part()) for part in (self._read, self._write)]
         try:
             waited: list[asyncio.Future[Any]] = [*tasks, self._ended]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             failed = next((task for task in tasks if task.done()), None)
-            if failed is not None:
-                self.end(f"{failed.exception()!r}")
+            error = None if failed is None else failed.exception()
+            if error is not None:
+                if not isinstance(error, ENDS):
+                    raise error
+                self.end(f"{error!r}")
             return self._ended.result()
         finally:
             for task in tasks:
@@ -237,9 +245,10 @@ class _Subscription:
             for verb, group in groupby(outgoing, key=lambda sent: sent[0]):
                 channels = [channel for _, channel in group]
                 for at in range(0, len(channels), _SLICE):
-                    await self._connection.send_command(
-                        verb, *channels[at : at + _SLICE], check_health=False
-                    )
+                    with talking():
+                        await self._connection.send_command(
+                            verb, *channels[at : at + _SLICE], check_health=False
+                        )
 
     async def _read(self) -> None:
         # One task hands over messages and nonces in the order of the stream, and never waits
@@ -250,6 +259,10 @@ class _Subscription:
             except NoPermissionError as error:
                 self.refused = error
                 raise
+            except ENDS:
+                raise
+            except Exception as error:  # as `talking`, which costs more for each message
+                raise ConnectionError(repr(error)) from error
             self._hear(reply)
 
     def _hear(self, reply: list[Any]) -> None:

@@ -45,6 +45,10 @@ _ACL_IN_SCRIPT: Final = ("ACL failure in script", "The user executing the script
 _DAMAGED: Final = ("MC_DAMAGED", "WRONGTYPE")
 
 
+ENDS: Final = (theirs.RedisError, OSError)
+"""What ends a connection. Anything else that ends a task of ours is a crash."""
+
+
 def translated(error: Exception) -> MemoryCacheError:
     """Return our error for a reply or exception of redis-py."""
     # On a unix socket redis-py wraps what is refused, or fails, while it connects.
@@ -142,6 +146,18 @@ def _cause(error: BaseException) -> str | None:
     if isinstance(error, theirs.InvalidResponse):
         return "what answers there does not speak as Redis does (a TLS port needs rediss://)"
     return next((words for kind, words in _CAUSES.items() if isinstance(error, kind)), None)
+
+
+@contextmanager
+def talking() -> Iterator[None]:
+    """Call whatever redis-py raises where it reads or writes the end of the connection."""
+    try:
+        yield
+    except ENDS:
+        raise
+    except Exception as error:
+        # Its own state as the connection goes, such as a transport that is None.
+        raise theirs.ConnectionError(repr(error)) from error
 
 
 @contextmanager

@@ -7,7 +7,6 @@ reply is read and dropped. A lane that fails tells each caller whether its comma
 """
 
 import asyncio
-import logging
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final
@@ -16,13 +15,13 @@ import redis.exceptions as theirs
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 
+from memory_cache._background import crashed
 from memory_cache._ending import end
 from memory_cache._errors import CacheClosedError, MemoryCacheError
 from memory_cache._redis.connect import Dialer, Node
-from memory_cache._redis.errors import lost, slow, translated
+from memory_cache._redis.errors import ENDS, lost, slow, talking, translated
 from memory_cache._redis.script import ALL, Script
-
-_log = logging.getLogger("memory_cache")
+from memory_cache._stats import Counters
 
 Argument = bytes | str | int | float
 _BACKOFF_SECONDS: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -43,9 +42,10 @@ class _Call:
 class Lane:
     """Runs commands over one connection, which it makes, watches and makes again."""
 
-    def __init__(self, dialer: Dialer, timeout: float) -> None:
+    def __init__(self, dialer: Dialer, timeout: float, counters: Counters) -> None:
         """Nothing is connected before the first call. ``timeout``: seconds for one reply."""
         self._dialer = dialer
+        self._counters = counters
         self._timeout = timeout
         self._ready: deque[_Call] = deque()
         self._sent: deque[_Call] = deque()
@@ -124,7 +124,9 @@ class Lane:
             return
         if not runner.cancelled():
             crash = runner.exception()
-            _log.error("lane: its runner ended by %r; the next call begins another", crash)
+            assert crash is not None, "it runs for ever"
+            # The next call begins another.
+            crashed(self._counters, "lane", crash)
         self._fail_all(lost("unknown"))
         self._refuse_ready(lost("no"))
 
@@ -155,7 +157,9 @@ class Lane:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for error in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(error, Exception) and not isinstance(error, ENDS):
+                    crashed(self._counters, "lane", error)
 
     async def _write(self, connection: AbstractConnection) -> None:
         while True:
@@ -176,7 +180,8 @@ class Lane:
                 packed = b"".join(
                     [pack_command(call.command) for call in batch]  # type: ignore[arg-type] # their stub says one item
                 )
-                await connection.send_packed_command(packed, check_health=False)
+                with talking():
+                    await connection.send_packed_command(packed, check_health=False)
 
     def _is_wanted(self, call: _Call) -> bool:
         """Whether a call may still leave: nobody may send a change later than its caller waits."""
@@ -195,6 +200,13 @@ class Lane:
             except theirs.ResponseError as error:
                 reply = error
                 self._ending |= isinstance(error, theirs.ReadOnlyError)
+            except ENDS:
+                raise
+            except Exception as error:  # as `talking`, which costs more for each reply
+                raise theirs.ConnectionError(repr(error)) from error
+            if not self._sent:
+                # Late: it was given up, and the connection with it. Or nobody asked for it.
+                return
             _settle(self._sent.popleft(), reply)
             if self._ending and not self._sent:
                 # A replica answers reads, and from the past: dial again, which refuses one.

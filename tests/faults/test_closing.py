@@ -10,7 +10,15 @@ from random import Random
 
 import pytest
 
-from memory_cache import NEWEST, CacheConfig, MemoryCacheError, Session, SessionCache, open_cache
+from memory_cache import (
+    NEWEST,
+    CacheConfig,
+    MemoryCacheError,
+    Session,
+    SessionCache,
+    StoreError,
+    open_cache,
+)
 from memory_cache.testing.faults.proxy import Class, Direction, Proxy, Trap, Weather
 from memory_cache.testing.faults.rest import sockets
 from memory_cache.testing.faults.store import Store
@@ -30,6 +38,9 @@ WEATHERS = Weather(holds=True), Weather(swallows=True), Weather(delay=0.05), Wea
 TURNS = 8
 LARGE = 900_000
 CROWD = 40
+
+READS = {"Reader._fetch", "SingleFlight.next.<locals>.in_turn"}
+"""Reads that go on though nobody waits for them any more."""
 
 CALLERS = {"Lane.call", "Lane.run_script", "Slices._values", "Slices._script"}
 """Parts of calls, which end with those who made them."""
@@ -119,6 +130,23 @@ async def test_store_that_hangs(store: Store) -> None:
     store.signal(signal.SIGCONT)
 
 
+async def test_change_under_way(store: Store) -> None:
+    """A change on its way to a store that hangs ends as one of unknown outcome, tried no more."""
+    async with open_cache(url(store.port), config=CONFIG) as cache:
+        session = cache.session("chat")
+        await session.append(message())
+        store.signal(signal.SIGSTOP)
+        change = asyncio.create_task(session.append(message()))
+        async with asyncio.timeout(CALLERS_SECONDS):
+            while not cache._parts.store._lane._sent:  # type: ignore[attr-defined]  # noqa: ASYNC110, SLF001  # nobody tells
+                await asyncio.sleep(0)
+    with pytest.raises(StoreError) as caught:
+        await asyncio.wait_for(change, CALLERS_SECONDS)
+    assert caught.value.applied == "unknown"
+    assert cache.statistics().resent == 1, "a closed cache is asked once"
+    store.signal(signal.SIGCONT)
+
+
 def strike(proxy: Proxy, random: Random) -> None:
     """Do something to the links."""
     classes = random.choice([(Class.DATA, Class.BUS), (Class.DATA,), (Class.BUS,)])
@@ -191,13 +219,14 @@ async def test_at_any_moment(store: Store, seed: int) -> None:
             strike(proxy, random)
             await asyncio.sleep(random.choice([0.002, 0.1, 0.6]) * random.random())
         # Callers may have asked the closed cache by now; such a call ends by itself.
-        assert left(known | {*callers}).keys() <= {"Proxy._dial", "Reader._fetch"}
+        assert left(known | {*callers}).keys() <= {"Proxy._dial", *READS}
         if callers:
             done, _ = await asyncio.wait(callers, timeout=CALLERS_SECONDS)
             assert done == {*callers}
         assert all(caller.exception() is None for caller in callers)
         assert left(known | {*callers}).keys() <= {"Proxy._dial"}
         assert len(cache._parts.near.waiters) == 0  # noqa: SLF001  it has no public name
+        assert cache.statistics().crashes == {}
     finally:
         await proxy.aclose()
     async with asyncio.timeout(1):

@@ -4,6 +4,7 @@ from memory_cache import SessionKey, StoreError
 from memory_cache._clock import SystemClock
 from memory_cache._ports import Store
 from memory_cache._presence import Presence
+from memory_cache._stats import Counters
 from unit.strategies import header
 
 KEY = SessionKey("n", "u", "s")
@@ -30,7 +31,7 @@ class Index:
 
 def presence(index: Index, most_bytes: int = 10_000) -> Presence:
     """A presence over this index, which notes activity once an hour."""
-    return Presence(cast("Store", index), SystemClock(), 3600, most_bytes)
+    return Presence(cast("Store", index), SystemClock(), 3600, most_bytes, Counters())
 
 
 async def test_index_that_refuses_fails_no_change() -> None:

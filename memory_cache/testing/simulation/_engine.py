@@ -145,6 +145,8 @@ class Engine:
         for process in self.processes:
             if left := await self.closed(process):
                 self.wrong(f"{process.name}: {left} still wait for a change of theirs")
+            if process.crashes:
+                self.wrong(f"{process.name} crashed: {dict(process.crashes)}")
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
             # Of a process that was killed calls may be on their way, each with its time limit.

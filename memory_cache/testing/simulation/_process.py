@@ -40,7 +40,8 @@ class Process:
     A worker process that can be stopped for a while, killed, and begun anew.
 
     ``cache`` is None while it is not there. What runs in it, or for its callers, runs by ``do``.
-    ``violations`` is what audits found in all its lives, by kind; ``killed``: its connections
+    ``violations`` is what audits found in all its lives, by kind, ``crashes`` what its tasks in
+    the background ended by; ``killed``: its connections
     are those of a dead process.
     """
 
@@ -51,6 +52,7 @@ class Process:
         self.cache: SessionCache | None = None
         self.past: deque[tuple[SessionKey, bytes]] = deque()
         self.violations = Counter[str]()
+        self.crashes = Counter[str]()
         self._around = around
         self._frozen: list[asyncio.Handle] | None = None
         self._starts = 0
@@ -117,6 +119,7 @@ class Process:
                 await self._stop.wait()
             finally:
                 self.violations.update(cache.statistics().violations)
+                self.crashes.update(cache.statistics().crashes)
                 self.cache = None
 
     async def stop(self) -> int:
