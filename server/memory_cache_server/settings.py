@@ -59,6 +59,20 @@ class Settings(BaseModel):
         le=64,
         description="processes ready to take the place of a worker that ends",
     )
+    worker_start_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="how long a worker may take to come up; then it is killed, and another one is"
+        " tried",
+    )
+    worker_stall_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="how long a worker may give no sign of life; then it is killed, and another"
+        " takes its place; 0 waits for ever",
+    )
     redis_url: str | None = Field(
         default=None,
         description="store to use, such as redis://host:6379/0; without it Valkey is embedded",

@@ -108,6 +108,7 @@ def worker_lines(asked: Asked) -> list[str]:
             _line("suspects", _counted(said["suspects"])),
             _line("departures", _counted(said["departures"])),
             _line("audits", f"{said['audits']:,}; violations: {_counted(said['violations'])}"),
+            _line("crashes", _counted(said.get("crashes", {}))),
         ]
     if len(asked.answers) < asked.workers:
         lines += ["", f"{len(asked.answers)} of {asked.workers} workers took a connection"]

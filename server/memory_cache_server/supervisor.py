@@ -11,7 +11,7 @@ import signal
 import socket
 
 from memory_cache_server.backoff import Backoff
-from memory_cache_server.embedded import EmbeddedValkey
+from memory_cache_server.embedded import EmbeddedError, EmbeddedValkey
 from memory_cache_server.settings import Settings
 from memory_cache_server.worker_process import ServeError, Spares, Worker
 
@@ -55,9 +55,15 @@ class Supervisor:
                 serving.cancel()
                 listener.close()
                 await asyncio.wait((serving,))
-                await self._finish()
-        if not serving.cancelled():
-            serving.result()
+                failed = None if serving.cancelled() else serving.exception()
+                try:
+                    await self._finish()
+                except (ServeError, EmbeddedError) as error:
+                    if failed is None:
+                        raise
+                    _log.error("%s", error)
+        if failed is not None:
+            raise failed
 
     def _interrupted(self) -> None:
         (self._hurry if self._stop.is_set() else self._stop).set()
@@ -92,7 +98,10 @@ class Supervisor:
             await asyncio.shield(self._valkey_kept)
 
     async def _start(self, settings: Settings, listener: socket.socket) -> Worker:
-        worker = self._spares.take() or await Worker.spawn(listener)
+        try:
+            worker = self._spares.take() or await Worker.spawn(listener)
+        except OSError as error:
+            raise ServeError(f"no worker can be started: {error.strerror}") from error
         self._workers.add(worker)
         try:
             await worker.serve(settings)
@@ -110,7 +119,7 @@ class Supervisor:
         while True:
             lived = 0.0
             if worker is not None:
-                code = await worker.ended()
+                code = await worker.lived(settings.worker_stall_seconds)
                 lived = worker.lived_seconds()
                 self._workers.discard(worker)
                 _log.error("worker %d ended (%d); another one takes its place", worker.pid, code)
@@ -143,7 +152,10 @@ class Supervisor:
         if not workers:
             return True
         for worker in workers:
-            worker.finish()
+            if worker.serving:
+                worker.finish()
+            else:
+                worker.kill()  # it has nothing to finish, and may never come up
         ended = asyncio.gather(*(worker.ended() for worker in workers))
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait(

@@ -3,8 +3,9 @@ One worker process: an event loop that answers requests on the socket it inherit
 
 It loads what it needs, then waits for its order. Its standard input brings one line, what to serve
 (`Order`); the end of that input is the order to finish: the supervisor closes it, or dies. Its
-standard output takes one line, ``ready`` or ``error <why>``; whatever else is printed goes to the
-log.
+standard output takes one line, ``ready`` or ``error <why>``, and after ``ready`` a dot now and
+then, from the event loop: as long as that turns, the worker lives. Whatever else is printed goes to
+the log.
 """
 
 import asyncio
@@ -35,10 +36,16 @@ _log = logging.getLogger("memory_cache_server.worker")  # runs as __main__
 
 
 class Order(BaseModel):
-    """What a worker is to serve, and the descriptor of the listening socket it inherits."""
+    """
+    What a worker is to serve.
+
+    ``listener``: the descriptor of the listening socket it inherits. ``beat_seconds``: how often
+    it is to give a sign of life; 0: never.
+    """
 
     settings: Settings
     listener: int
+    beat_seconds: float
 
 
 class _Application:
@@ -76,10 +83,17 @@ class _Application:
 class _Server(uvicorn.Server):
     """Says when it is ready; `finish` ends it as a signal would."""
 
-    def __init__(self, config: uvicorn.Config, channel: int, application: _Application) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        channel: int,
+        application: _Application,
+        beat_seconds: float,
+    ) -> None:
         super().__init__(config)
         self._channel = channel
         self._application = application
+        self._beat_seconds = beat_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -87,7 +101,13 @@ class _Server(uvicorn.Server):
         # Long transcripts come and go by the ten thousand objects; to look through all that is
         # held each time stops the worker for 70 ms, and none of it is in cycles.
         gc.set_threshold(700, 10, 1_000)
-        _say(self._channel, "ready")
+        _say(self._channel, "ready\n")
+        if self._beat_seconds:
+            self._beat()
+
+    def _beat(self) -> None:
+        _say(self._channel, ".")
+        asyncio.get_running_loop().call_later(self._beat_seconds, self._beat)
 
     def finish(self) -> None:
         self.should_exit = True
@@ -114,7 +134,8 @@ def main() -> int:
     failure: Exception | None = None
     try:
         application = _Application(create_server(order.settings))
-        server = _Server(_configuration(application, order.settings), channel, application)
+        configuration = _configuration(application, order.settings)
+        server = _Server(configuration, channel, application, order.beat_seconds)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(server, order.listener))
     except SystemExit:
@@ -125,7 +146,8 @@ def main() -> int:
         return 0
     if not isinstance(failure, MemoryCacheError):
         _log.error("could not start", exc_info=failure)
-    _say(channel, f"error {type(failure).__name__}: {failure}")
+    words = " ".join(f"error {type(failure).__name__}: {failure}".splitlines())
+    _say(channel, f"{words}\n")
     return COULD_NOT_START
 
 
@@ -166,13 +188,14 @@ def _configuration(app: _Application, settings: Settings) -> uvicorn.Config:
 def _claim_stdout() -> int:
     channel = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.set_blocking(channel, False)
     return channel
 
 
-def _say(channel: int, line: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # then nobody is left to hear it
-        os.write(channel, (" ".join(line.splitlines()) + "\n").encode())
-    os.close(channel)
+def _say(channel: int, text: str) -> None:
+    # Nobody is left to hear it, or it stands still and what was said before fills the pipe.
+    with contextlib.suppress(BrokenPipeError, BlockingIOError):
+        os.write(channel, text.encode())
 
 
 if __name__ == "__main__":

@@ -156,6 +156,49 @@ async def test_silent_orphan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         os.kill(pid, signal.SIGKILL)
 
 
+@asynccontextmanager
+async def adopted(folder: Path) -> AsyncIterator[tuple[EmbeddedValkey, int]]:
+    """A Valkey that another process has started, adopted; and its pid. It is dead at the end."""
+    pid = orphan(folder, "everysec")
+    valkey = EmbeddedValkey(folder, "everysec")
+    try:
+        await valkey.start()
+        assert valkey.pid == pid
+        yield valkey, pid
+    finally:
+        end_valkey(folder)
+
+
+async def test_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adopted Valkey that does not end in order is killed, which is said."""
+    monkeypatch.setattr(embedded, "SHUTDOWN_SECONDS", 0.1)
+    monkeypatch.setattr(embedded, "SIGNAL_SECONDS", 0.5)
+    monkeypatch.setattr(resp, "ANSWER_SECONDS", 0.1)
+    async with adopted(tmp_path) as (valkey, pid):
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(EmbeddedError, match=f"Valkey {pid} .* was ended by SIGKILL"):
+            await valkey.stop()
+        assert not alive(pid)
+
+
+async def test_gone_before_the_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ends right before it would be killed is no error of another kind."""
+
+    async def too_late(_: EmbeddedValkey) -> bool:
+        os.kill(pid, signal.SIGKILL)
+        while alive(pid) or Path(f"/proc/{pid}").exists():  # noqa: ASYNC110, ASYNC240  # as is
+            await asyncio.sleep(0.01)
+        return False
+
+    async with adopted(tmp_path) as (valkey, pid):
+        monkeypatch.setattr(EmbeddedValkey, "_shut_down", too_late)
+        with pytest.raises(EmbeddedError, match=f"Valkey {pid} did not shut down"):
+            await valkey.stop()
+    lock = take(tmp_path / "lock")
+    assert lock is not None, "the directory was let go"
+    lock.close()
+
+
 def damage_manifest(folder: Path) -> None:
     """Overwrite the list of append-only files."""
     (manifest,) = folder.glob("appendonlydir/*.manifest")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import importlib.util
 import os
 import signal
@@ -107,5 +108,9 @@ class Served:
 
 def end_store(folder: Path) -> None:
     """End the Valkey of a data directory, should one have been left there."""
-    with contextlib.suppress(OSError, ValueError):
-        os.kill(int((folder / "valkey.pid").read_text()), signal.SIGKILL)
+    with contextlib.suppress(OSError, ValueError), (folder / "valkey.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # It lives, for it holds its lock. A file alone may name what is another process now.
+            os.kill(int((folder / "valkey.pid").read_text()), signal.SIGKILL)
