@@ -13,24 +13,10 @@ import pytest
 
 from library.helpers import WAIT_SECONDS, check, heat, said, several, until
 from memory_cache import NEWEST, CacheConfig, Session, SessionCache, open_cache
-from memory_cache._background import kept
-from memory_cache._near import NearCache
-from memory_cache._redis import lane as lane_module
-from memory_cache._redis.bus import RedisBus
-from memory_cache._redis.store import RedisStore
-from memory_cache._stats import Counters
 from support.valkey import ValkeyServer
+from unit.inside import CALLED_BY_LANE, CALLED_BY_PARTS
 
 CONFIG = CacheConfig(staleness_seconds=0.5, sweep_seconds=0.2)
-
-PARTS: dict[str, tuple[type, str]] = {
-    "bus": (NearCache, "heard"),
-    "heartbeat": (NearCache, "unsubscribe_retired"),
-    "sweep": (RedisStore, "list_sessions"),
-    "fence": (RedisBus, "fence"),
-    "index": (RedisStore, "find"),
-}
-"""Parts, and something that each of them calls."""
 
 
 class Breaking:
@@ -89,7 +75,7 @@ async def sees(session: Session, count: int) -> None:
     await until(seen)
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", CALLED_BY_PARTS)
 async def test_part_that_crashes(
     quick: SessionCache,
     chat: Session,
@@ -101,7 +87,7 @@ async def test_part_that_crashes(
     mine = quick.session("chat", namespace="acme", user_id="u7")
     await chat.append(said(0))
     await heat(mine)
-    owner, name = PARTS[part]
+    owner, name = CALLED_BY_PARTS[part]
     breaking.break_(owner, name)
     kind = f"{part}: LookupError"
     count = 1
@@ -130,7 +116,7 @@ async def test_lane_that_crashes(
     """What cannot be written ends the connection; callers are told, and the next call connects."""
     mine = quick.session("chat")
     await mine.append(said(0))
-    breaking.break_(lane_module, "pack_command")
+    breaking.break_(*CALLED_BY_LANE)
     await crashes_again(quick, "lane: LookupError")
     breaking.on = False
     await mine.append(said(1))
@@ -144,30 +130,6 @@ async def test_closing_after_a_crash(
     """A cache whose parts crash closes as any other."""
     assert valkey_url == valkey.url
     async with open_cache(valkey_url, config=CONFIG) as cache:
-        breaking.break_(*PARTS["sweep"])
+        breaking.break_(*CALLED_BY_PARTS["sweep"])
         await crashes_again(cache, "sweep: LookupError")
     assert cache.statistics().crashes["sweep: LookupError"] >= 2
-
-
-async def test_stray_cancellation() -> None:
-    """A cancellation that is not of the task itself, as of a future, does not end it either."""
-    counters, runs = Counters(), 0
-
-    async def run() -> None:
-        nonlocal runs
-        runs += 1
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if runs < 3:
-            future.cancel()
-        await future
-
-    task = asyncio.create_task(kept("part", run, counters))
-
-    async def three_times() -> bool:
-        return runs == 3
-
-    await until(three_times)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert counters.crashes == {"part: CancelledError": 2}

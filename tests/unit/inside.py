@@ -1,18 +1,33 @@
 """What no page shows: blocks as the store has them, and the edits that it gets."""
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from memory_cache import Page, Session, SessionKey
 from memory_cache._blocks import digest
 from memory_cache._events import MOST_EVENTS, Place
+from memory_cache._near import NearCache
 from memory_cache._ports import Outcome, Rewrite
+from memory_cache._redis import lane
+from memory_cache._redis.bus import RedisBus
 from memory_cache._redis.store import RedisStore
 from memory_cache._types import BLOCK
 
 MOST_TOLD = MOST_EVENTS
 """Messages that a follower is told of at a time."""
+
+
+CALLED_BY_PARTS: Final[dict[str, tuple[object, str]]] = {
+    "bus": (NearCache, "heard"),
+    "heartbeat": (NearCache, "unsubscribe_retired"),
+    "sweep": (RedisStore, "list_sessions"),
+    "fence": (RedisBus, "fence"),
+    "index": (RedisStore, "find"),
+}
+"""Something that each part which runs in the background calls: what it is of, and its name."""
+
+CALLED_BY_LANE: Final[tuple[object, str]] = (lane, "pack_command")
 
 
 def some_place() -> Place:
