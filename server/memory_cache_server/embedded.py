@@ -113,7 +113,7 @@ class EmbeddedValkey:
             await asyncio.sleep(backoff.delay(lived))
             try:
                 await self._bring_up()
-            except EmbeddedError as error:
+            except (EmbeddedError, OSError) as error:
                 _log.error("%s", error)
 
     async def stop(self) -> None:
