@@ -187,11 +187,14 @@ class Listener:
             await self._up.wait()
             # From fence to fence: a busy loop, in which each takes long, must not stretch it.
             due = self._clock.now() + self._config.staleness_seconds / 3
-            try:
-                await self.fresh()
-            except StoreError as error:
-                _log.warning("near cache: no lease (%s)", error.reason)
+            await self._renew()
             await asyncio.sleep(max(0.0, due - self._clock.now()))
+
+    async def _renew(self) -> None:
+        try:
+            await self.fresh()
+        except StoreError as error:
+            _log.warning("near cache: no lease (%s)", error.reason)
 
     # The sweep
 

@@ -88,7 +88,9 @@ class Writer:
         self._clock = clock
         self._config = config
         self._counters = counters
-        self.presence = Presence(store, clock, config.touch_seconds, config.presence_bytes, counters)
+        self.presence = Presence(
+            store, clock, config.touch_seconds, config.presence_bytes, counters
+        )
 
     @cached_property
     def large(self) -> Self:

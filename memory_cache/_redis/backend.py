@@ -8,6 +8,7 @@ from typing import Self
 from redis.credentials import CredentialProvider
 from redis.exceptions import ResponseError
 
+from memory_cache._background import kept
 from memory_cache._config import CacheConfig
 from memory_cache._errors import StoreError
 from memory_cache._redis.bus import RedisBus
@@ -72,7 +73,7 @@ class RedisBackend:
             raise
         if credentials is not None:
             renewal = Renewal(credentials, (lane, bulk), config.credentials_seconds, bus.drop)
-            store.until_closed(renewal.run())
+            store.until_closed(kept("credentials", renewal.run, counters))
         return cls(store, bus)
 
 

@@ -7,6 +7,7 @@ import pytest
 from memory_cache import Page, Session, SessionKey
 from memory_cache._blocks import digest
 from memory_cache._events import MOST_EVENTS, Place
+from memory_cache._listener import Listener
 from memory_cache._near import NearCache
 from memory_cache._ports import Outcome, Rewrite
 from memory_cache._redis import lane
@@ -20,7 +21,7 @@ MOST_TOLD = MOST_EVENTS
 
 CALLED_BY_PARTS: Final[dict[str, tuple[object, str]]] = {
     "bus": (NearCache, "heard"),
-    "heartbeat": (NearCache, "unsubscribe_retired"),
+    "heartbeat": (Listener, "_renew"),
     "sweep": (RedisStore, "list_sessions"),
     "fence": (RedisBus, "fence"),
     "index": (RedisStore, "find"),

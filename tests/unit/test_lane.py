@@ -48,7 +48,7 @@ async def test_nothing_leaves_once_a_reply_is_overdue() -> None:
 
 async def test_reply_that_comes_after_all() -> None:
     """The reply to a call that was given up ends the connection, and is given to nobody."""
-    lane = Lane(Dialer("redis://localhost", 1.0), 0.05, Counters())
+    lane = Lane(Dialer(read_url("redis://localhost"), 1.0), 0.05, Counters())
     connection = cast("AbstractConnection", Wire())
     overdue = _Call(("GET", "old"), asyncio.get_running_loop().time() - 1)
     lane._sent.append(overdue)
