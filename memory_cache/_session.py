@@ -71,6 +71,11 @@ class SessionCache:
         """The event loop on which it was opened: whatever awaits must be awaited there."""
         return self._loop
 
+    @property
+    def config(self) -> CacheConfig:
+        """The settings with which it was opened."""
+        return self._parts.config
+
     def session(
         self, session_id: str, *, namespace: str | None = None, user_id: str | None = None
     ) -> "Session":

@@ -35,11 +35,14 @@ Part = dict[str, str]
 class Values:
     """The values of one thread's channels."""
 
-    def __init__(self, cache: mc.SessionCache, namespace: str, thread: str) -> None:
-        """Keep lists that grow in sessions of this namespace."""
+    def __init__(
+        self, cache: mc.SessionCache, namespace: str, thread: str, ttl_seconds: int | None = None
+    ) -> None:
+        """Keep lists that grow in sessions of this namespace, which live so long once written."""
         self._cache = cache
         self._namespace = namespace
         self._thread = thread
+        self._ttl_seconds = ttl_seconds
         self._lists: dict[str, list[Part]] = {}
 
     async def keep(
@@ -65,7 +68,7 @@ class Values:
             place = {"list": before["list"]}
         elif grown or sum(len(part["data"]) for part in parts) > _LARGE:
             place = {"list": uuid4().hex}
-            await self._session(place["list"]).append(parts)
+            await self._session(place["list"]).append(parts, ttl_seconds=self._ttl_seconds)
         else:
             place = {"items": parts}
         about = {"count": len(parts), "digest": digests[len(parts)], "snapshot": snapshot}
@@ -94,7 +97,7 @@ class Values:
         if page.version is None or page.next != before["count"]:
             return False
         try:
-            await session.append(added, if_version=page.version)
+            await session.append(added, if_version=page.version, ttl_seconds=self._ttl_seconds)
         except mc.VersionMismatchError:
             return False
         return True

@@ -2,14 +2,20 @@
 
 import asyncio
 import itertools
+import threading
 import warnings
-from collections.abc import AsyncGenerator
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from memory_cache import CacheClosedError, CacheConfig, SessionCache, SessionKey, open_cache
+from memory_cache.adapters._threads import each, running_here, wait
+
+T = TypeVar("T")
 
 _PAGE: Final = 1000
+_STORE_TIMEOUTS: Final = 8
+"""So many ``store_timeout_seconds`` a thread waits by default: a slow store has failed by then."""
 
 
 class _Place:
@@ -30,10 +36,30 @@ class CacheSource:
     an event loop for each call.
     """
 
-    def __init__(self, cache: SessionCache | str, config: CacheConfig | None = None) -> None:
-        """Use ``cache``, or connect to it if it is a URL; ``config`` is for the latter."""
+    def __init__(
+        self,
+        cache: SessionCache | str,
+        config: CacheConfig | None = None,
+        *,
+        wait_seconds: float | None = None,
+    ) -> None:
+        """
+        Use ``cache``, or connect to it if it is a URL; ``config`` is for the latter.
+
+        Raises:
+            TypeError: ``cache`` is neither.
+            ValueError: ``wait_seconds`` is not a time that a thread can wait.
+        """
+        if not isinstance(cache, SessionCache | str):
+            raise TypeError(
+                "cache: give what `async with open_cache(url) as cache` gives, or a URL;"
+                f" not {type(cache).__name__}"
+            )
+        if wait_seconds is not None and not 0 < wait_seconds <= threading.TIMEOUT_MAX:
+            raise ValueError("wait_seconds: must be above 0, and a time that a thread can wait")
         self._cache = cache
         self._config = config
+        self._wait_seconds = wait_seconds
         self._places = WeakKeyDictionary[asyncio.AbstractEventLoop, _Place]()
         self._closed = False
 
@@ -65,6 +91,41 @@ class CacheSource:
                 await opened
             assert place.cache is not None
             return place.cache
+
+    def waited(self, call: Callable[[], Coroutine[Any, Any, T]], awaited: str) -> T:
+        """
+        Make a call on the event loop of the cache, from another thread, and wait for it.
+
+        Raises:
+            RuntimeError: this is that loop's own thread, or the loop does not run.
+            TimeoutError: no answer came in time; see ``wait``.
+        """
+        return wait(call, self._other_loop(awaited), self._seconds(), awaited)
+
+    def waited_each(self, items: AsyncIterator[T], awaited: str) -> Iterator[T]:
+        """Yield from an iterator of that loop; raises as ``waited``, the former error at once."""
+        return each(items, self._other_loop(awaited), self._seconds(), awaited)
+
+    def _other_loop(self, awaited: str) -> asyncio.AbstractEventLoop:
+        """Return the loop of the cache; of those that have one of our own, the latest that runs."""
+        if isinstance(self._cache, SessionCache):
+            loops = [self._cache.loop]
+        else:
+            known = [ref() for ref in reversed(self._places.keyrefs())]
+            loops = [loop for loop in known if loop is not None]
+        if running_here() in loops:
+            raise RuntimeError(f"this would block the event loop that it waits for: use {awaited}")
+        for loop in loops:
+            if loop.is_running():
+                return loop
+        raise RuntimeError(f"no event loop of the cache is running: use {awaited}")
+
+    def _seconds(self) -> float:
+        if self._wait_seconds is not None:
+            return self._wait_seconds
+        shared = self._cache.config if isinstance(self._cache, SessionCache) else None
+        config = shared or self._config or CacheConfig()
+        return _STORE_TIMEOUTS * config.store_timeout_seconds
 
     async def aclose(self) -> None:
         """

@@ -10,9 +10,7 @@ A chat message history of LangChain: a way over for programs that have one.
 LangChain has deprecated ``BaseChatMessageHistory``; new programs want something else.
 """
 
-import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
@@ -21,8 +19,6 @@ from memory_cache import SessionCache
 from memory_cache.adapters._carrier import messages_of, packed
 from memory_cache.adapters._source import CacheSource
 
-T = TypeVar("T")
-
 
 class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
     """
@@ -30,9 +26,10 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
 
     Use the methods that are awaited, on the event loop of the cache; elsewhere they raise
     ``RuntimeError``. The others wait for them in another thread than that loop's, while it runs;
-    else they raise ``RuntimeError``. All raise what ``memory_cache.Session`` raises:
-    ``StoreError`` where Redis does not answer, ``InvalidInputError`` for what is no JSON, as
-    ``TooLargeError`` for a message over ``CacheConfig.max_large_bytes``.
+    else they raise ``RuntimeError``, and ``TimeoutError`` where that loop gives no answer. All
+    raise what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not answer,
+    ``InvalidInputError`` for what is no JSON, as ``TooLargeError`` for a message over
+    ``CacheConfig.max_large_bytes``.
     """
 
     def __init__(
@@ -43,16 +40,26 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
         namespace: str | None = None,
         user_id: str | None = None,
         ttl_seconds: int | None = None,
+        wait_seconds: float | None = None,
     ) -> None:
         """
         Name a conversation; nothing is sent.
 
-        ``ttl_seconds``: it lives that long after each message.
+        ``ttl_seconds``: it lives that long after each message. ``wait_seconds``: how long a method
+        that is not awaited waits; eight times the cache's ``store_timeout_seconds`` if not given.
+
+        Raises:
+            TypeError: ``cache`` is no cache that ``open_cache`` gave.
         """
         super().__init__()
+        if not isinstance(cache, SessionCache):
+            # A history is made for each turn and has no end: it is no place to keep a cache in.
+            raise TypeError(
+                "cache: give what `async with open_cache(url) as cache` gives;"
+                f" a history opens none of its own, so not {type(cache).__name__}"
+            )
         self._session = cache.session(session_id, namespace=namespace, user_id=user_id).large()
-        self._source = CacheSource(cache)
-        self._loop = cache.loop
+        self._source = CacheSource(cache, wait_seconds=wait_seconds)
         self._ttl_seconds = ttl_seconds
 
     async def aget_messages(self) -> list[BaseMessage]:
@@ -75,22 +82,16 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # theirs says attribute or property
         """As ``aget_messages``, for other threads."""
-        return self._waited(self.aget_messages())
+        return self._source.waited(self.aget_messages, _instead("aget_messages()"))
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """As ``aadd_messages``, for other threads."""
-        self._waited(self.aadd_messages(messages))
+        self._source.waited(lambda: self.aadd_messages(messages), _instead("aadd_messages(…)"))
 
     def clear(self) -> None:
         """As ``aclear``, for other threads."""
-        self._waited(self.aclear())
+        self._source.waited(self.aclear, _instead("aclear()"))
 
-    def _waited(self, call: Coroutine[Any, Any, T]) -> T:
-        try:
-            here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is self._loop or not self._loop.is_running():
-            call.close()
-            raise RuntimeError("use the awaited method, or call from a thread while the loop runs")
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+
+def _instead(call: str) -> str:
+    return f"`await history.{call}`, and of a runnable `await chain.ainvoke(…)`"

@@ -16,7 +16,6 @@ from typing import Any, Final, Self
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
-    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -30,15 +29,20 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 import memory_cache as mc
 from memory_cache.adapters._langgraph_log import Log
 from memory_cache.adapters._langgraph_reader import PREFIX, Reader, config_of, place_of
+from memory_cache.adapters._langgraph_sync import SaverForThreads
+from memory_cache.adapters._langgraph_ttl import TimeToLive
 from memory_cache.adapters._langgraph_values import Stored, Values, known, packed
 from memory_cache.adapters._source import CacheSource, every_session
 
 _TRIES: Final = 64
 
 
-class MemoryCacheSaver(BaseCheckpointSaver[int]):
+class MemoryCacheSaver(SaverForThreads):
     """
     Checkpoints of threads; use a graph's awaited methods (``ainvoke``, ``astream`` …).
+
+    A node of such a graph that is not awaited may call a subgraph by ``invoke``: it runs in a
+    thread of its own, where the methods that are not awaited work, too.
 
     A method raises what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not
     answer, ``InvalidNameError`` for a thread's id that is refused, ``TooLargeError`` for a value
@@ -52,17 +56,23 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         config: mc.CacheConfig | None = None,
         namespace: str = "langgraph",
         serde: SerializerProtocol | None = None,
+        ttl_seconds: int | None = None,
+        wait_seconds: float | None = None,
     ) -> None:
         """
         Keep checkpoints in a namespace of a cache; nothing is sent.
 
         ``cache``: one that is shared; or a URL, and it has one of its own, made by ``config``.
         Lists that grow are kept in a second namespace, named like the first with ``-lists``.
+        ``ttl_seconds``: a thread lives that long after each write, up to an eighth longer, and
+        ends as a whole. ``wait_seconds``: how long a method that is not awaited waits; eight times
+        the cache's ``store_timeout_seconds`` if not given.
         """
         super().__init__(serde=serde)
-        self._source = CacheSource(cache, config)
+        self._source = CacheSource(cache, config, wait_seconds=wait_seconds)
         self._namespace = namespace
         self._lists = f"{namespace}-lists"
+        self._ttl = TimeToLive(ttl_seconds, (self._lists, namespace), self._sessions)
 
     @classmethod
     def from_url(cls, url: str, *, config: mc.CacheConfig | None = None) -> Self:
@@ -83,11 +93,12 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         """Add a checkpoint, whole or not at all; cancelled, some elements of a list may be left."""
         del new_versions  # a value is new if the checkpoint it comes from has another version
         thread, name = place_of(config)
-        parent = get_checkpoint_id(config)
+        parent, ttl_seconds = get_checkpoint_id(config), await self._ttl.left(thread)
         log = await self._log(thread, name)
         seq = await log.find(parent) if parent else None
         before = {} if seq is None else known(await log.line(seq), seq)
-        kept = await self._kept(thread, checkpoint, before)
+        values = Values(await self._source.get(), self._lists, thread, ttl_seconds)
+        kept = await self._kept(values, checkpoint, before)
         without = {key: each for key, each in checkpoint.items() if key != "channel_values"}
         line = {
             "checkpoint": checkpoint["id"],
@@ -99,7 +110,9 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         }
         for _ in range(_TRIES):
             try:
-                await log.session.append(await log.placed(line), if_version=log.version)
+                await log.session.append(
+                    await log.placed(line), if_version=log.version, ttl_seconds=ttl_seconds
+                )
             except mc.VersionMismatchError:
                 log = await self._log(thread, name)
             else:
@@ -121,7 +134,10 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         checkpoint_id = config["configurable"]["checkpoint_id"]
         about = {"writes": checkpoint_id, "task_id": task_id, "task_path": task_path}
         if items:
-            await (await self._session(*place_of(config))).append({**about, "items": items})
+            thread, name = place_of(config)
+            ttl_seconds = await self._ttl.left(thread)
+            session = await self._session(thread, name)
+            await session.append({**about, "items": items}, ttl_seconds=ttl_seconds)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, the newest if none is named; None if there is none."""
@@ -155,12 +171,8 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all of a thread's checkpoints and writes."""
-        cache = await self._source.get()
         for namespace in (self._namespace, self._lists):
-            for key in await every_session(cache, namespace, str(thread_id)):
-                session = cache.session(
-                    key.session_id, namespace=key.namespace, user_id=key.user_id
-                )
+            for session in await self._sessions(namespace, str(thread_id)):
                 await session.delete()
 
     async def aget_delta_channel_history(
@@ -174,14 +186,20 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         cache = await self._source.get()
         return cache.session(PREFIX + name, namespace=self._namespace, user_id=thread)
 
+    async def _sessions(self, namespace: str, thread: str) -> list[mc.Session]:
+        """Return all that a thread has in a namespace."""
+        cache = await self._source.get()
+        return [
+            cache.session(key.session_id, namespace=key.namespace, user_id=key.user_id)
+            for key in await every_session(cache, namespace, thread)
+        ]
+
     async def _log(self, thread: str, name: str) -> Log:
         return await Log.read(await self._session(thread, name))
 
-    async def _values(self, thread: str) -> Values:
-        return Values(await self._source.get(), self._lists, thread)
-
     async def _reader(self, thread: str, name: str) -> Reader:
-        return Reader(self.serde, await self._log(thread, name), await self._values(thread))
+        log = await self._log(thread, name)
+        return Reader(self.serde, log, Values(await self._source.get(), self._lists, thread))
 
     async def _logs(self, config: RunnableConfig | None) -> list[tuple[str, str]]:
         """Return the threads and namespaces that a listing is of."""
@@ -193,11 +211,10 @@ class MemoryCacheSaver(BaseCheckpointSaver[int]):
         return [(key.user_id, key.session_id.removeprefix(PREFIX)) for key in keys]
 
     async def _kept(
-        self, thread: str, checkpoint: Checkpoint, before: Mapping[str, Stored]
+        self, store: Values, checkpoint: Checkpoint, before: Mapping[str, Stored]
     ) -> dict[str, Stored]:
         """Return how a checkpoint's values are kept: those that are not new as they were before."""
-        store, kept = await self._values(thread), dict[str, Stored]()
-        values = checkpoint["channel_values"]
+        kept, values = dict[str, Stored](), checkpoint["channel_values"]
         for channel, version in checkpoint["channel_versions"].items():
             old = before.get(channel)
             if old is not None and old["version"] == version:
