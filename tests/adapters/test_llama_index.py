@@ -16,9 +16,10 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     ToolCallBlock,
 )
-from llama_index.core.memory import Memory
+from llama_index.core.memory import ChatMemoryBuffer, ChatSummaryMemoryBuffer, Memory
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from memory_cache import SessionCache, open_cache
@@ -122,6 +123,17 @@ def test_memory_that_is_not_awaited(valkey_url: str) -> None:
     loop.run_until_complete(store.close())
     asyncio.set_event_loop(None)
     loop.close()
+
+
+async def test_other_memories(cache: SessionCache) -> None:
+    """What the page says that it is not for is refused at once, not later and not for ever."""
+    store = MemoryCacheChatStore(cache)
+    for other in (ChatMemoryBuffer, ChatSummaryMemoryBuffer):
+        with pytest.raises(ValidationError, match="BaseChatStore"):
+            other.from_defaults(chat_store=store, tokenizer_fn=str.split)  # type: ignore[arg-type, unused-ignore]
+    memory = Memory.from_defaults(session_id="k", chat_store=store, tokenizer_fn=str.split)
+    with pytest.raises(RuntimeError, match="nested async"):
+        memory.put(said(1))
 
 
 async def test_delete_message(cache: SessionCache) -> None:
