@@ -23,9 +23,10 @@ _MARK = re.compile(r"^<!-- generated: (\S+) -->$", re.MULTILINE)
 _PARTS: dict[str, Callable[[], str]] = {
     "consistency-picture": picture.consistency,
     "http": lambda: http_reference.markdown(http_reference.document()),
+    "openapi-file": lambda: "As a file: [openapi.json](openapi.json).",
     "settings": settings_reference.markdown,
 }
-_OUTSIDE = {"../README.md": "index.md"}
+_OUTSIDE = {"../README.md": "index.md", "../perf/README.md": "measurements.md"}
 """Links to what is in the checkout and not in the site, and where the site says the same."""
 
 
