@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -54,6 +54,7 @@ class SessionCache:
     def __init__(self, parts: Parts) -> None:
         """Use these parts; whoever made them closes them."""
         self._parts = parts
+        self.config: Final = parts.config
         self._loop = asyncio.get_running_loop()
         self._putter = Putter(parts.writer, parts.reader)
         self._follower = Follower(parts.near, parts.reader, parts.clock, parts.config)
@@ -70,11 +71,6 @@ class SessionCache:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop on which it was opened: whatever awaits must be awaited there."""
         return self._loop
-
-    @property
-    def config(self) -> CacheConfig:
-        """The settings with which it was opened."""
-        return self._parts.config
 
     def session(
         self, session_id: str, *, namespace: str | None = None, user_id: str | None = None
