@@ -86,7 +86,8 @@ class Values:
         return _DeltaSnapshot(inner) if about["snapshot"] else inner
 
     def _session(self, name: str) -> mc.Session:
-        return self._cache.session(name, namespace=self._namespace, user_id=self._thread)
+        handle = self._cache.session(name, namespace=self._namespace, user_id=self._thread)
+        return handle.large()
 
     async def _extended(self, before: Stored, parts: list[Part]) -> bool:
         """Add what is new to a list; False: it has gone on otherwise since, from a fork."""

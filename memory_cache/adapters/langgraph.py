@@ -46,7 +46,7 @@ class MemoryCacheSaver(SaverForThreads):
 
     A method raises what ``memory_cache.Session`` raises: ``StoreError`` where Redis does not
     answer, ``InvalidNameError`` for a thread's id that is refused, ``TooLargeError`` for a value
-    over ``CacheConfig.max_message_bytes``.
+    over ``CacheConfig.max_large_bytes``.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class MemoryCacheSaver(SaverForThreads):
 
     async def _session(self, thread: str, name: str) -> mc.Session:
         cache = await self._source.get()
-        return cache.session(PREFIX + name, namespace=self._namespace, user_id=thread)
+        return cache.session(PREFIX + name, namespace=self._namespace, user_id=thread).large()
 
     async def _sessions(self, namespace: str, thread: str) -> list[mc.Session]:
         """Return all that a thread has in a namespace."""

@@ -13,6 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import ERROR, _DeltaSnapshot
 
 from memory_cache import (
+    CacheConfig,
     DamagedSessionError,
     SessionCache,
     TooLargeError,
@@ -205,9 +206,27 @@ async def test_puts_at_once(cache: SessionCache, other_cache: SessionCache) -> N
     assert len([each async for each in savers[0].alist(None)]) == 23
 
 
-async def test_limits(cache: SessionCache) -> None:
-    """A value over the limit is refused, and nothing is stored; a long list is no such value."""
+async def test_an_image(cache: SessionCache) -> None:
+    """A value of some megabytes is kept."""
     ours = MemoryCacheSaver(cache)
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    image = "x" * 2**22
+    made = await ours.aput(config, put({"v": image}, {"v": 1}, str(uuid6())), {}, {"v": 1})
+    found = await ours.aget_tuple(made)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"v": image}
+
+
+@pytest.fixture
+async def limited(valkey_url: str) -> AsyncIterator[MemoryCacheSaver]:
+    """A saver whose values may have a mebibyte."""
+    async with open_cache(valkey_url, config=CacheConfig(max_large_bytes=2**20)) as cache:
+        yield MemoryCacheSaver(cache)
+
+
+async def test_limits(limited: MemoryCacheSaver) -> None:
+    """A value over the limit is refused, and nothing is stored; a long list is no such value."""
+    ours = limited
     config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
     with pytest.raises(TooLargeError):
         await ours.aput(config, put({"v": "x" * 2**20}, {"v": 1}, str(uuid6())), {}, {"v": 1})

@@ -19,7 +19,6 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 
 from memory_cache import (
-    CacheConfig,
     SessionCache,
     open_cache,
 )
@@ -192,7 +191,7 @@ async def test_a_step_costs_the_same(valkey: ValkeyServer, valkey_url: str, sche
     builder.add_edge(START, "answer")
     costs = []
     # The first input of a long conversation is one value.
-    async with open_cache(valkey_url, config=CacheConfig(max_message_bytes=2**23)) as cache:
+    async with open_cache(valkey_url) as cache:
         graph: Any = builder.compile(checkpointer=MemoryCacheSaver(cache))
         for size in (20, 1500):
             config: Any = {"configurable": {"thread_id": str(size)}}
