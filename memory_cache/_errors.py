@@ -52,6 +52,16 @@ class InvalidJsonError(InvalidInputError):
     code = "invalid_json"
 
 
+class ScopeNeededError(InvalidInputError):
+    """
+    Too many sessions have this id to look through them; nothing was changed.
+
+    ``field`` names what is missing of the scope: with it no other session is looked at.
+    """
+
+    code = "scope_needed"
+
+
 class TooLargeError(InvalidInputError):
     """A message, a request or the session would be over its limit."""
 

@@ -177,7 +177,7 @@ class Store(Protocol):
         """Edit; raises as ``append``."""
 
     async def delete(self, key: SessionKey, terms: Terms) -> Outcome:
-        """Delete the session; raises as ``append``. Its index entries go when they are met."""
+        """Delete the session; raises as ``append``. Its index entries stay; see ``forget``."""
 
     async def tail(self, key: SessionKey, count: int, have: Have | None = None) -> Span | None:
         """
@@ -223,8 +223,18 @@ class Store(Protocol):
     ) -> tuple[list[SessionKey], int]:
         """Return a page of the sessions of a scope (``""``: any) by activity, and their number."""
 
-    async def find(self, session_id: str, namespace: str, user_id: str) -> list[SessionKey]:
-        """Return the sessions with this id in a scope (``""``: any)."""
+    async def find(
+        self, session_id: str, namespace: str, user_id: str, limit: int
+    ) -> list[SessionKey]:
+        """
+        Return up to ``limit`` of the sessions with this id in a scope (``""``: any).
+
+        Raises:
+            ScopeNeededError: there are too many to look through.
+        """
+
+    async def forget(self, key: SessionKey) -> None:
+        """Remove the index entries of a session if it is gone."""
 
     async def aclose(self) -> None:
         """Let go of every connection; calls under way fail."""

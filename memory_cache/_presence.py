@@ -104,9 +104,9 @@ class Presence:
             self._entering_now.discard(key)
 
     def deleted(self, key: SessionKey) -> None:
-        """Note that the session is gone: its entries are met, and so removed, and nobody waits."""
+        """Note that the session is gone: its entries are removed, and nobody waits."""
         self._entered.pop(key, None)
-        self._later(self._noted(self._store.find(key.session_id, key.namespace, key.user_id)))
+        self._later(self._noted(self._store.forget(key)))
 
     async def settle(self) -> None:
         """Wait for what is under way."""

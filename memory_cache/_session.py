@@ -22,12 +22,12 @@ from memory_cache._stats import Counters, Statistics, snapshot
 from memory_cache._types import BOUNDED, NEWEST, Consistency, Header, SessionKey
 from memory_cache._view import ContractMessage
 from memory_cache._wishes import (
-    MAX_OFFSET,
-    MAX_PAGE,
     UNCHANGED,
     IfVersion,
     Word,
     count_of,
+    limit_of,
+    offset_of,
     ttl_of,
     wish_of,
 )
@@ -101,33 +101,36 @@ class SessionCache:
             InvalidInputError: limit or offset is out of range.
             InvalidNameError: a name is not printable text of up to 512 bytes.
         """
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}")
-        if not 0 <= offset <= MAX_OFFSET:
-            raise InvalidInputError("offset", f"must be 0 to {MAX_OFFSET}")
         sessions, total = await self._parts.store.list_sessions(
             checked_name("namespace", namespace or ""),
             checked_name("user_id", user_id or ""),
-            limit=limit,
-            offset=offset,
+            limit=limit_of(limit),
+            offset=offset_of(offset),
             newest_first=newest_first,
         )
         return SessionList(tuple(sessions), total)
 
     async def find(
-        self, session_id: str, *, namespace: str | None = None, user_id: str | None = None
+        self,
+        session_id: str,
+        *,
+        namespace: str | None = None,
+        user_id: str | None = None,
+        limit: int = 20,
     ) -> tuple[SessionKey, ...]:
         """
-        Return the sessions that have this id; a scope that is given must be theirs.
+        Return sessions that have this id; a scope that is given must be theirs.
 
-        It is always the store's answer.
+        It is always the store's answer. Whether there is just one, a ``limit`` of 2 tells.
 
         Raises:
             StoreError: the store does not answer.
+            ScopeNeededError: there are too many to look through; ``field`` says what to give, too.
+            InvalidInputError: the limit is not 1 to 1000.
             InvalidNameError: as ``session``.
         """
-        key = session_key(session_id, namespace, user_id)
-        return tuple(await self._parts.store.find(key.session_id, key.namespace, key.user_id))
+        key, most = session_key(session_id, namespace, user_id), limit_of(limit)
+        return tuple(await self._parts.store.find(key.session_id, key.namespace, key.user_id, most))
 
     def statistics(self) -> Statistics:
         """Return counters, and what the near cache holds at this moment."""
@@ -240,8 +243,7 @@ class Session(Followable):
         """
         if before is not None and after is not None:
             raise InvalidInputError("after", "cannot be combined with before")
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}")
+        limit = limit_of(limit)
         if (before or 0) < 0 or (after or 0) < -1:
             raise InvalidInputError("before" if after is None else "after", "is below every seq")
         if before is None and after is None:

@@ -9,7 +9,7 @@ from memory_cache._types import Version
 from memory_cache._writes import Wish
 
 MAX_PAGE: Final = 1000
-"""Messages in one page."""
+"""Messages, or sessions, in one page."""
 
 MAX_OFFSET: Final = 2**40
 """More than there can be sessions, and less than a store can count."""
@@ -75,6 +75,30 @@ def ttl_of(seconds: int | None) -> int | None:
     if not 1 <= seconds <= MAX_TTL_SECONDS:
         raise InvalidInputError("ttl_seconds", f"must be 1 to {MAX_TTL_SECONDS}")
     return seconds * 1000
+
+
+def limit_of(number: int) -> int:
+    """
+    Return how many there may be in a page.
+
+    Raises:
+        InvalidInputError: it is out of range.
+    """
+    if not 1 <= number <= MAX_PAGE:
+        raise InvalidInputError("limit", f"must be 1 to {MAX_PAGE}")
+    return number
+
+
+def offset_of(number: int) -> int:
+    """
+    Return how many sessions are passed over.
+
+    Raises:
+        InvalidInputError: it is out of range.
+    """
+    if not 0 <= number <= MAX_OFFSET:
+        raise InvalidInputError("offset", f"must be 0 to {MAX_OFFSET}")
+    return number
 
 
 def count_of(field: str, number: int) -> int:

@@ -2,15 +2,17 @@
 The index: which sessions there are, by activity, by deadline and by id.
 
 The session's key is the truth. An entry may be stale (its session expired, or was deleted);
-it is removed when it is met, unless somebody touched it since. Creating a session enters it
-first, so that who knows of the session finds it.
+it is removed when it is met. Creating a session enters it first, so that who knows of the
+session finds it. However many sessions an id or a scope has, no call reads more of a set than
+a stated number of entries.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from memory_cache._errors import ScopeNeededError
 from memory_cache._names import decode_key, encode_key
 from memory_cache._redis.keys import Keys
 from memory_cache._redis.lane import Argument, Lane
@@ -20,13 +22,18 @@ from memory_cache._types import SessionKey
 _PURGE: Final = 500
 """Expired entries removed by one listing of many; the next goes on."""
 
-_ROUNDS: Final = 8
-_MOST_MET: Final = 4096
-"""Entries looked at in one round, should most of them be stale."""
+_FORGOTTEN: Final = 128
+"""Sessions in one script that removes entries; it holds the server for some 1 ms."""
 
-_GONE: Final = -2
+_SLICE: Final = 256
+_FIRST_SLICE: Final = 32
+"""Entries read at once by a look-up: few at first, for most ids have one session."""
 
-_Entry = tuple[str, bytes]
+_MOST_MET: Final = 8192
+"""Entries that one look-up reads, or one listing that meets stale ones."""
+
+_MOST_LISTED: Final = 1024
+"""Entries that a listing reads at once, should most of them be stale."""
 
 
 class Index:
@@ -41,14 +48,18 @@ class Index:
         self, key: SessionKey, expires_ms: int | None, since: int | None = None
     ) -> None:
         """Enter the session; ``expires_ms``: its deadline since the epoch; see the port."""
-        member, scopes = encode_key(key), self._keys.scopes(key)
+        member = encode_key(key)
         score = time.time_ns() // 1000 if since is None else since
-        sets = [self._keys.ids(key.session_id), *map(self._keys.active, scopes)]
-        scores = [(name, score) for name in sets]
+        scores = [(name, score) for name in self._entered(key)]
         if expires_ms is not None:
-            scores += [(self._keys.expires(scope), expires_ms) for scope in scopes]
+            scores += [(name, expires_ms) for name in self._deadlines(key)]
         only = () if since is None else ("NX",)
         await self._all([("ZADD", name, *only, at, member) for name, at in scores])
+
+    async def forget(self, keys: Sequence[SessionKey]) -> None:
+        """Remove the entries of sessions that are gone, put right the deadlines of others."""
+        for start in range(0, len(keys), _FORGOTTEN):
+            await self._forget(keys[start : start + _FORGOTTEN])
 
     async def list_sessions(
         self, namespace: str, user_id: str, *, limit: int, offset: int, newest_first: bool
@@ -58,72 +69,112 @@ class Index:
         await self._purge_expired(scope)
         command = "ZREVRANGE" if newest_first else "ZRANGE"
         name = self._keys.active(scope)
-        size = limit
-        for _ in range(_ROUNDS):
+        size, met = limit, 0
+        while True:
             total, found = await self._all(
-                [("ZCARD", name), (command, name, offset, offset + size - 1, "WITHSCORES")]
+                [("ZCARD", name), (command, name, offset, offset + size - 1)]
             )
-            entries = _entries(found)
-            alive, stale = await self._sorted_out(entries)
-            if len(alive) >= limit or len(entries) < size:
-                break
-            size = min(2 * size, _MOST_MET)
-        return alive[:limit], total - len(stale)
+            alive, gone = await self._sorted_out([_key(member) for member in found])
+            met += len(found)
+            if len(alive) >= limit or len(found) < size or met >= _MOST_MET:
+                return alive[:limit], total - gone
+            size = min(2 * size, _MOST_LISTED)
 
-    async def find(self, session_id: str, namespace: str, user_id: str) -> list[SessionKey]:
-        """Return the sessions with this id whose scope is the given one, where it is given."""
-        found = await self._lane.call("ZRANGE", self._keys.ids(session_id), 0, -1, "WITHSCORES")
-        wanted = [
-            entry
-            for entry in _entries(found)
-            if _in_scope(decode_key(entry[0]), namespace, user_id)
-        ]
-        return (await self._sorted_out(wanted))[0]
+    async def find(
+        self, session_id: str, namespace: str, user_id: str, limit: int
+    ) -> list[SessionKey]:
+        """Return sessions with this id whose scope is the given one, where it is given."""
+        wanted = SessionKey(namespace, user_id, session_id)
+        if namespace and user_id:
+            [exists] = await self._exist([wanted])
+            return [wanted] if exists else []
+        name = self._keys.ids(session_id)
+        if namespace or user_id:
+            name = await self._smaller(name, self._keys.active(self._keys.scopes(wanted)[-1]))
+        return await self._walk(name, lambda key: _fits(key, wanted), wanted, limit)
 
-    async def _sorted_out(self, entries: Sequence[_Entry]) -> tuple[list[SessionKey], list[_Entry]]:
-        """Return the sessions that exist; the other entries are removed, and returned too."""
-        keys = [decode_key(member) for member, _ in entries]
-        exist = await self._all([("EXISTS", self._keys.session(key)) for key in keys])
-        stale = [entry for entry, lives in zip(entries, exist, strict=True) if not lives]
-        await asyncio.gather(*(self._forget(*entry) for entry in stale))
-        return [key for key, lives in zip(keys, exist, strict=True) if lives], stale
+    async def _walk(
+        self, name: str, fits: Callable[[SessionKey], bool], wanted: SessionKey, limit: int
+    ) -> list[SessionKey]:
+        """
+        Return the sessions of a set that fit, the least recently active first.
+
+        By scores, not by ranks: who moves meanwhile is met again, and what others remove hides
+        nothing.
+        """
+        found: dict[SessionKey, None] = {}
+        since, size, met = b"-inf", _FIRST_SLICE, 0
+        while True:
+            slice_ = await self._lane.call(
+                "ZRANGEBYSCORE", name, since, "+inf", "WITHSCORES", "LIMIT", 0, size
+            )
+            keys = [_key(member) for member in slice_[::2]]
+            alive, _ = await self._sorted_out([key for key in keys if fits(key)])
+            found.update(dict.fromkeys(alive))
+            met += len(keys)
+            if len(found) >= limit or len(keys) < size:
+                return list(found)[:limit]
+            if met >= _MOST_MET:
+                raise _too_many(wanted)
+            # A slice that is all of one score would come again.
+            size = 2 * size if slice_[-1] == since else min(2 * size, _SLICE)
+            since = slice_[-1]
+
+    async def _smaller(self, *names: str) -> str:
+        sizes = await self._all([("ZCARD", name) for name in names])
+        return min(zip(sizes, names, strict=True))[1]
+
+    async def _exist(self, keys: Sequence[SessionKey]) -> list[int]:
+        return await self._all([("EXISTS", self._keys.session(key)) for key in keys])
+
+    async def _sorted_out(self, keys: Sequence[SessionKey]) -> tuple[list[SessionKey], int]:
+        """Return the sessions that exist; the others are forgotten, and counted."""
+        exist = await self._exist(keys)
+        gone = [key for key, lives in zip(keys, exist, strict=True) if not lives]
+        await self.forget(gone)
+        return [key for key, lives in zip(keys, exist, strict=True) if lives], len(gone)
 
     async def _purge_expired(self, scope: str) -> None:
         name, now_ms = self._keys.expires(scope), time.time_ns() // 1_000_000
-        due = await self._lane.call(
-            "ZRANGEBYSCORE", name, 0, now_ms, "WITHSCORES", "LIMIT", 0, _PURGE
-        )
-        entries = _entries(due)
-        # The scores first: a session that is made again after them has others.
-        scores = await self._all([("ZSCORE", self._keys.active(scope), m) for m, _ in entries])
-        deadlines = await self._all(
-            [("PEXPIRETIME", self._keys.session(decode_key(member))) for member, _ in entries]
-        )
-        for (member, due_ms), score, deadline in zip(entries, scores, deadlines, strict=True):
-            if deadline > 0:
-                await self._lane.call("ZADD", name, deadline, member)
-                continue
-            if deadline == _GONE and score is not None:
-                await self._forget(member, score)
-            for other in self._keys.scopes(decode_key(member)):
-                await self._lane.run_script(FORGET, [self._keys.expires(other)], member, due_ms)
+        due = await self._lane.call("ZRANGEBYSCORE", name, 0, now_ms, "LIMIT", 0, _PURGE)
+        await self.forget([_key(member) for member in due])
 
-    async def _forget(self, member: str, score: bytes) -> None:
-        """Remove an entry from every set of its session where it has the score it was seen with."""
-        key = decode_key(member)
-        sets = [self._keys.ids(key.session_id), *map(self._keys.active, self._keys.scopes(key))]
-        await asyncio.gather(
-            *(self._lane.run_script(FORGET, [name], member, score) for name in sets)
-        )
+    async def _forget(self, keys: Sequence[SessionKey]) -> None:
+        names: list[str] = []
+        args: list[Argument] = []
+        for key in keys:
+            active, deadlines = self._entered(key), self._deadlines(key)
+            names += [self._keys.session(key), *active, *deadlines]
+            args += [encode_key(key), len(active), len(deadlines)]
+        await self._lane.run_script(FORGET, names, *args)
+
+    def _entered(self, key: SessionKey) -> list[str]:
+        """Return the sets that a session is in by its id and by its activity."""
+        return [self._keys.ids(key.session_id), *map(self._keys.active, self._keys.scopes(key))]
+
+    def _deadlines(self, key: SessionKey) -> list[str]:
+        """Return the sets that a session which expires is in by its deadline."""
+        return [*map(self._keys.expires, self._keys.scopes(key))]
 
     async def _all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         # The lane sends what is ready together, so this is one round trip.
         return await asyncio.gather(*(self._lane.call(*command) for command in commands))
 
 
-def _entries(found: Sequence[bytes]) -> list[_Entry]:
-    return [(found[at].decode(), found[at + 1]) for at in range(0, len(found), 2)]
+def _too_many(wanted: SessionKey) -> ScopeNeededError:
+    parts = (("namespace", wanted.namespace), ("user_id", wanted.user_id))
+    missing = " and ".join(field for field, given in parts if not given)
+    reason = "must be given, too: there are too many sessions of this id to look through"
+    return ScopeNeededError(missing, reason)
 
 
-def _in_scope(key: SessionKey, namespace: str, user_id: str) -> bool:
-    return (not namespace or key.namespace == namespace) and (not user_id or key.user_id == user_id)
+def _key(member: bytes) -> SessionKey:
+    return decode_key(member.decode())
+
+
+def _fits(key: SessionKey, wanted: SessionKey) -> bool:
+    return (
+        key.session_id == wanted.session_id
+        and wanted.namespace in {"", key.namespace}
+        and wanted.user_id in {"", key.user_id}
+    )

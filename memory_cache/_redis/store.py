@@ -191,10 +191,17 @@ class RedisStore:
                 namespace, user_id, limit=limit, offset=offset, newest_first=newest_first
             )
 
-    async def find(self, session_id: str, namespace: str, user_id: str) -> list[SessionKey]:
-        """Return the sessions with this id; see the port."""
+    async def find(
+        self, session_id: str, namespace: str, user_id: str, limit: int
+    ) -> list[SessionKey]:
+        """Return sessions with this id; see the port."""
         with translating(applied="no"):
-            return await self._index.find(session_id, namespace, user_id)
+            return await self._index.find(session_id, namespace, user_id, limit)
+
+    async def forget(self, key: SessionKey) -> None:
+        """Remove the index entries of a session that is gone; see the port."""
+        with translating(applied="no"):
+            await self._index.forget([key])
 
     async def aclose(self) -> None:
         """Close both lanes, and end what runs beside them."""

@@ -233,10 +233,27 @@ async def index_forgets_what_is_gone(place: Place) -> None:
         assert listed[0] == [stays, deleted, expires]
         await store.delete(deleted, terms())
         await place.elapse(0.2)
-        assert await store.find(deleted.session_id, "", "") == []
-        assert await store.find(expires.session_id, scope, "u") == []
+        assert await store.find(deleted.session_id, "", "", 9) == []
+        assert await store.find(expires.session_id, scope, "u", 9) == []
         listed = await store.list_sessions(scope, "u", limit=9, offset=0, newest_first=True)
         assert listed == ([stays], 1)
+
+
+async def index_forgets_what_it_is_told(place: Place) -> None:
+    """What it is told of a session that is gone it removes unmet; one that is there it keeps."""
+    async with place.open(_CONFIG) as ports:
+        store, scope = ports.store, fresh_key().session_id
+        stays, deleted = (fresh_key(scope, "u") for _ in range(2))
+        for key in (stays, deleted):
+            await store.touch(key, None)
+            await store.append(key, messages(0, 1), None, terms())
+            await place.elapse(0.002)
+        await store.delete(deleted, terms())
+        for key in (deleted, stays, fresh_key(scope, "u")):
+            await store.forget(key)
+        listed = await store.list_sessions(scope, "u", limit=1, offset=0, newest_first=False)
+        assert listed == ([stays], 1)
+        assert await store.find(stays.session_id, "", "", 2) == [stays]
 
 
 async def index_is_filled_in(place: Place) -> None:
@@ -249,7 +266,7 @@ async def index_is_filled_in(place: Place) -> None:
         await place.elapse(0.002)
         # Somebody lists it before it is made, and so removes its entry.
         await store.touch(lost, None)
-        assert await store.find(lost.session_id, "", "") == []
+        assert await store.find(lost.session_id, "", "", 9) == []
         await store.append(lost, messages(0, 1), None, terms())
         span = await store.tail(lost, 0)
         assert span is not None
@@ -260,21 +277,23 @@ async def index_is_filled_in(place: Place) -> None:
             await store.touch(key, None, since=span.header.updated)
         listed = await store.list_sessions(scope, "u", limit=9, offset=0, newest_first=False)
         assert listed == ([first, lost, last], 3)
-        assert await store.find(lost.session_id, scope, "u") == [lost]
+        assert await store.find(lost.session_id, scope, "u", 9) == [lost]
 
 
 async def find_goes_by_id(place: Place) -> None:
-    """An id finds every session that has it, in a scope where one is given."""
+    """An id finds the sessions that have it, as many as asked for, in a scope if one is given."""
     async with place.open(_CONFIG) as ports:
         store, unique = ports.store, fresh_key().session_id
         keys = [SessionKey(*scope, unique) for scope in (("", ""), ("n", ""), ("n", "u"))]
         for key in keys:
             await store.touch(key, None)
             await store.append(key, messages(0, 1), None, terms())
-        assert set(await store.find(unique, "", "")) == set(keys)
-        assert set(await store.find(unique, "n", "")) == set(keys[1:])
-        assert await store.find(unique, "n", "u") == [keys[2]]
-        assert await store.find(unique, "", "v") == []
+            await place.elapse(0.002)
+        assert set(await store.find(unique, "", "", 9)) == set(keys)
+        assert set(await store.find(unique, "n", "", 9)) == set(keys[1:])
+        assert await store.find(unique, "n", "u", 9) == [keys[2]]
+        assert await store.find(unique, "", "v", 9) == []
+        assert await store.find(unique, "", "", 2) == keys[:2]
 
 
 READ_CHECKS: tuple[Check, ...] = (
@@ -290,6 +309,7 @@ READ_CHECKS: tuple[Check, ...] = (
     names_never_meet,
     index_lists_by_activity,
     index_forgets_what_is_gone,
+    index_forgets_what_it_is_told,
     index_is_filled_in,
     find_goes_by_id,
 )

@@ -280,6 +280,11 @@ class InMemoryServer:
         else:
             self._index.setdefault(key, since)
 
+    def forget(self, key: SessionKey) -> None:
+        """Remove the entry of a session that is gone."""
+        if self.record(key) is None:
+            self._index.pop(key, None)
+
     def entered(self, namespace: str, user_id: str) -> list[SessionKey]:
         """Return the sessions of a scope by activity, oldest first; stale entries go."""
         met = [key for key in self._index if in_scope(key, namespace, user_id)]

@@ -130,12 +130,20 @@ class InMemoryStore:
         await self._gates.reach("list.done")
         return found[offset : offset + limit], len(found)
 
-    async def find(self, session_id: str, namespace: str, user_id: str) -> list[SessionKey]:
-        """Return the sessions with this id; see the port."""
+    async def find(
+        self, session_id: str, namespace: str, user_id: str, limit: int
+    ) -> list[SessionKey]:
+        """Return sessions with this id; see the port."""
         await self._gates.reach("find")
         found = self._server.entered(namespace, user_id)
         await self._gates.reach("find.done")
-        return [key for key in found if key.session_id == session_id]
+        return [key for key in found if key.session_id == session_id][:limit]
+
+    async def forget(self, key: SessionKey) -> None:
+        """Remove the index entry of a session that is gone; see the port."""
+        await self._gates.reach("forget")
+        self._server.forget(key)
+        await self._gates.reach("forget.done")
 
     async def aclose(self) -> None:
         """Have nothing to let go of."""

@@ -52,7 +52,9 @@ async def _sessions(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
     scope = arguments["namespace"], arguments["user_id"]
     limit, newest_first = arguments["limit"], not arguments["oldest_first"]
     if arguments["id"] is not None:
-        all_ = await cache.find(arguments["id"], namespace=scope[0], user_id=scope[1])
+        # One more than is shown tells that there are more.
+        most = min(limit + 1, looking.MOST)
+        all_ = await cache.find(arguments["id"], namespace=scope[0], user_id=scope[1], limit=most)
         keys, total = list(all_[:limit]), len(all_)
     else:
         keys = await looking.some(cache, *scope, limit=limit, newest_first=newest_first)
@@ -65,7 +67,8 @@ async def _sessions(cache: SessionCache, arguments: Mapping[str, Any]) -> int:
     console = showing.console()
     console.print(showing.table(found, console.width) if found else "no sessions")
     if total > len(found):
-        console.print(f"{len(found):,} of {total:,}; --limit says how many", style="dim")
+        of = f" of {total:,}" if arguments["id"] is None else ", and there are more"
+        console.print(f"{len(found):,}{of}; --limit says how many", style="dim")
     return 0
 
 

@@ -30,6 +30,7 @@ from memory_cache import (
     MemoryCacheError,
     NearCacheOffError,
     OperationReusedError,
+    ScopeNeededError,
     StoreError,
     TooLargeError,
     TranscriptEditedError,
@@ -155,7 +156,7 @@ def problem_of(error: MemoryCacheError) -> Problem:
     match error:
         case InvalidJsonError():
             detail = f"The JSON {error.reason}"
-        case TooLargeError():
+        case TooLargeError() | ScopeNeededError():
             detail = f"{error.field}: {error.reason}"
         case InvalidInputError():
             detail = [fault(error.code, _location(error.field), error.reason)]

@@ -13,6 +13,8 @@ from memory_cache_server.rendering import micros_text
 
 MOST: Final = 1000
 _AT_ONCE: Final = 32
+_NAMED: Final = 10
+"""Scopes that are told of an id which several sessions have."""
 
 
 class NotFoundError(Exception):
@@ -27,17 +29,20 @@ async def named(
 
     Raises:
         NotFoundError: there is none, or more than one.
+        ScopeNeededError: too many sessions have the id to look through them.
     """
     exact = cache.session(session_id, namespace=namespace, user_id=user_id)
     # The session itself is the truth: the index may not have it.
     if (await exact.recent(0)).exists:
         return exact
-    found = await cache.find(session_id, namespace=namespace, user_id=user_id)
+    found = await cache.find(session_id, namespace=namespace, user_id=user_id, limit=_NAMED + 1)
     if len(found) == 1:
         return handle(cache, found[0])
     if not found:
         raise NotFoundError(f"there is no session {clean(session_id)} of this name")
-    scopes = "; ".join(scope(key) for key in found)
+    scopes = "; ".join(scope(key) for key in found[:_NAMED])
+    if len(found) > _NAMED:
+        scopes += "; and more"
     raise NotFoundError(f"several sessions have the id {clean(session_id)}: {scopes}")
 
 

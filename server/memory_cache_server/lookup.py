@@ -21,7 +21,7 @@ async def candidates(cache: SessionCache, session: Session) -> AsyncGenerator[Se
         return
     if namespace or user_id:
         yield cache.session(session_id, namespace=user_id, user_id=namespace)
-    found = await cache.find(session_id, namespace=namespace, user_id=user_id)
+    found = await cache.find(session_id, namespace=namespace, user_id=user_id, limit=2)
     if len(found) == 1:
         [key] = found
         yield cache.session(key.session_id, namespace=key.namespace, user_id=key.user_id)

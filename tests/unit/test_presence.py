@@ -23,10 +23,9 @@ class Index:
         if self.refuses:
             raise StoreError("full")
 
-    async def find(self, *_name: str) -> list[SessionKey]:
-        """Meet a session's entries."""
-        self.asked.append("find")
-        return []
+    async def forget(self, _key: SessionKey) -> None:
+        """Remove a session's entries."""
+        self.asked.append("forget")
 
 
 def presence(index: Index, most_bytes: int = 10_000) -> Presence:
@@ -56,14 +55,14 @@ async def test_activity_is_noted_now_and_then() -> None:
     assert index.asked == ["touch", "touch"]
 
 
-async def test_deleted_session_is_met() -> None:
-    """The entries of a session that was deleted are looked at, and it is no longer known."""
+async def test_deleted_session_is_forgotten() -> None:
+    """The entries of a session that was deleted are removed, and it is no longer known."""
     index = Index()
     known = presence(index)
     await known.changed(KEY, header(1))
     known.deleted(KEY)
     await known.settle()
-    assert index.asked == ["touch", "find"]
+    assert index.asked == ["touch", "forget"]
     assert not known.known(KEY)
 
 

@@ -77,15 +77,20 @@ async def page() -> Response:
 
 @router.get("/inspect/data/sessions")
 async def sessions(request: Request) -> Response:
-    """List names of sessions, those most recently active first; with an id, all that have it."""
+    """List names of sessions, those most recently active first; with an id, those that have it."""
     cache = services_of(request).cache
     asked = inputs.query(request, SessionsQuery)
     try:
         if asked.session_id is not None:
+            # One more than is shown tells that there are more.
             found = await cache.find(
-                asked.session_id, namespace=asked.namespace, user_id=asked.user_id
+                asked.session_id,
+                namespace=asked.namespace,
+                user_id=asked.user_id,
+                limit=asked.limit + 1,
             )
-            return _json({"sessions": [_name(key) for key in found], "total": len(found)})
+            shown = [_name(key) for key in found[: asked.limit]]
+            return _json({"sessions": shown, "total": len(found)})
         listed = await cache.list_sessions(
             namespace=asked.namespace,
             user_id=asked.user_id,

@@ -95,8 +95,9 @@ function show({ sessions, total }, wanted) {
   byId("list-back").disabled = found || offset === 0;
   byId("list-on").disabled = found || offset + sessions.length >= total;
   const end = offset + sessions.length;
+  const count = total > sessions.length ? `The first ${sessions.length}` : total;
   byId("list-status").textContent = found
-    ? `${total} with exactly this id`
+    ? `${count} with exactly this id`
     : total === 0 ? "No sessions" : `${offset + 1}–${end} of ${total}, most recent first`;
   mark(current);
   if (!found) hideOthers();
