@@ -247,13 +247,13 @@ class Proxy:
     """Listens on a port of loopback between ``open`` and ``aclose``."""
 
     def __init__(self, target: int) -> None:
-        """Carry to the port ``target`` of loopback."""
+        """Carry new connections to the port ``target`` of loopback."""
+        self.target = target
         self.port = 0
         self.links: set[Link] = set()
         self.trap: Trap | None = None
         self.bytes_down = 0
         self.weather = {(kind, way): Weather() for kind in Class for way in Direction}
-        self._target = target
         self._server: asyncio.Server | None = None
         self._dials: set[asyncio.Task[None]] = set()
 
@@ -295,7 +295,7 @@ class Proxy:
         loop = asyncio.get_running_loop()
         try:
             await loop.create_connection(
-                lambda: _End(link, Direction.DOWN), "127.0.0.1", self._target
+                lambda: _End(link, Direction.DOWN), "127.0.0.1", self.target
             )
         except OSError:
             link.reset()  # nobody listens there

@@ -1,5 +1,5 @@
 """
-``python -m memory_cache.testing.mutants.contract``: the checks of the bus, on a real Valkey.
+``python -m memory_cache.testing.mutants.contract``: checks of bus and lane, on a real Valkey.
 
 And one more, for which a connection must be cut at the right moment.
 """
@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from memory_cache.testing._place import fresh_key, messages, refused, terms
 from memory_cache.testing.faults.proxy import Proxy, Trap
 from memory_cache.testing.faults.resp import ask
 from memory_cache.testing.faults.store import Store
+from memory_cache.testing.mutants.lane_checks import LANE_CHECKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,20 @@ async def _broken() -> str:
     with tempfile.TemporaryDirectory(prefix="memory-cache-contract-") as folder:
         async with Store.running(Path(folder) / "store") as store:
             for check in (*BUS_CHECKS, _cut_off(store.port)):
-                try:
-                    await check(_place(store.port))
-                except Exception as error:  # noqa: BLE001  # however it fails, it fails
-                    return f"{check.__name__}: {error!r}"
+                if broken := await _how(check, check(_place(store.port))):
+                    return broken
+            for lane_check in LANE_CHECKS:
+                if broken := await _how(lane_check, lane_check(store)):
+                    return broken
+    return ""
+
+
+async def _how(check: Callable[..., object], running: Awaitable[None]) -> str:
+    """Return how a check fails; empty: it does not."""
+    try:
+        await running
+    except Exception as error:  # noqa: BLE001  # however it fails, it fails
+        return f"{check.__name__}: {error!r}"
     return ""
 
 
