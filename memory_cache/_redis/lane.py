@@ -192,7 +192,10 @@ class Lane:
     async def _read(self, connection: AbstractConnection) -> None:
         while True:
             try:
-                reply = await connection.read_response(disable_decoding=True, timeout=None)
+                # Whether an error ends the connection is said here: some of theirs are replies.
+                reply = await connection.read_response(
+                    disable_decoding=True, timeout=None, disconnect_on_error=False
+                )
             except theirs.ConnectionError as error:
                 if not isinstance(error, theirs.BusyLoadingError | theirs.AuthenticationError):
                     raise
