@@ -141,6 +141,21 @@ async def blocks_are_of_one_edit(place: Place) -> None:
         assert await store.digests(key, [3], header) is None
 
 
+async def blocks_are_of_one_history(place: Place) -> None:
+    """Blocks of a session that was made again, and never edited, are not taken for the old ones."""
+    async with place.open(_CONFIG) as ports:
+        key, store = fresh_key(), ports.store
+        header = (await store.append(key, messages(0, 70), None, terms())).header
+        assert header is not None
+        await store.delete(key, terms())
+        again = (await store.append(key, messages(100, 170), None, terms())).header
+        assert again is not None
+        assert again.edits == header.edits
+        assert await store.blocks(key, [0], header) is None
+        assert await store.digests(key, [0], header) is None
+        assert await store.blocks(key, [0], again) is not None
+
+
 async def digests_tell_blocks_apart(place: Place) -> None:
     """A sealed block whose messages all are their own view has the digest of its bodies."""
     async with place.open(_CONFIG) as ports:
@@ -304,6 +319,7 @@ READ_CHECKS: tuple[Check, ...] = (
     tail_needs_the_same_version,
     range_is_on_one_side,
     blocks_are_of_one_edit,
+    blocks_are_of_one_history,
     digests_tell_blocks_apart,
     put_record_is_of_one_version,
     names_never_meet,
