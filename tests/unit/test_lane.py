@@ -18,7 +18,7 @@ from memory_cache._redis.url import read_url
 from memory_cache._stats import Counters
 from support.valkey import ValkeyServer
 
-TIMEOUT_SECONDS = 0.3
+TIMEOUT_SECONDS = 1.0
 MORE_THAN_BUFFERS = b"x" * (32 * 1024 * 1024)
 """What a store that hangs does not take: a part of it stays in this process."""
 

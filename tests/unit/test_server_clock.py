@@ -1,4 +1,4 @@
-"""The store's clock as a process knows it, and what a change does that it is wrong about."""
+"""The store's clock as a process knows it."""
 
 import time
 
@@ -22,14 +22,12 @@ def test_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.after(2) == 1_007_000
 
 
-@pytest.mark.parametrize("off_ms", [-YEAR_MS, YEAR_MS])
-async def test_change_puts_a_wrong_clock_right(valkey_url: str, off_ms: int) -> None:
-    """A change that names a time long past is refused, and made with the store's own time."""
+async def test_change_puts_a_wrong_clock_right(valkey_url: str) -> None:
+    """The answer to a change tells the store's time, where the one believed in was ahead."""
     # Nobody else hears of the time: a subscription that connects would.
     async with open_cache(valkey_url, config=CacheConfig(near_cache_bytes=0)) as cache:
         store = cache._parts.store
         assert isinstance(store, RedisStore)
-        store._clock.heard(time.time() * 1000 + off_ms)
-        change = await cache.session("s").append({"n": 1})
-        assert (change.start, change.replayed) == (0, False)
+        store._clock.heard(time.time() * 1000 + YEAR_MS)
+        await cache.session("s").append({"n": 1})
         assert abs(store._clock.after(0) - time.time() * 1000) < YEAR_MS / 2

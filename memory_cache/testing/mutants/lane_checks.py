@@ -22,9 +22,9 @@ from memory_cache.testing.faults.store import Store
 LaneCheck = Callable[[Store], Awaitable[None]]
 """One promise, as a check of the bus; the store is as before when it ends."""
 
-_TIMEOUT_SECONDS: Final = 0.2
+_TIMEOUT_SECONDS: Final = 0.5
 _BULK_SECONDS: Final = 4 * _TIMEOUT_SECONDS
-_PATIENCE_SECONDS: Final = 10.0
+_PATIENCE_SECONDS: Final = 20.0
 
 
 @asynccontextmanager
