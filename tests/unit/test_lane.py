@@ -161,6 +161,7 @@ async def test_refused_password_is_the_error_of_one_call(server: ValkeyServer) -
     async with lane_to(server) as lane:
         before = await lane.call("CLIENT", "ID")
         refused = asyncio.create_task(lane.call("AUTH", "nobody", "wrong"))
+        await asyncio.sleep(0)
         assert await lane.call("CLIENT", "ID") == before
         with pytest.raises(AuthenticationError):
             await refused
