@@ -186,3 +186,18 @@ async def test_lane_rests_after_a_refusal() -> None:
             await asyncio.sleep(0.001)
         assert nowhere.dialled == calls
     await lane.aclose()
+
+
+async def test_reply_to_a_cancelled_call_is_dropped(server: ValkeyServer) -> None:
+    """A reply that nobody waits for ends nothing, and is given to nobody else."""
+    async with lane_to(server) as lane:
+        before = await lane.call("CLIENT", "ID")
+        os.kill(server.pid, signal.SIGSTOP)
+        cancelled = asyncio.create_task(lane.call("ECHO", "to nobody"))
+        while not lane._sent:  # noqa: ASYNC110  # no event tells of it
+            await asyncio.sleep(0)
+        cancelled.cancel()
+        behind = asyncio.create_task(lane.call("CLIENT", "ID"))
+        await asyncio.sleep(0)
+        os.kill(server.pid, signal.SIGCONT)
+        assert await behind == before
