@@ -54,7 +54,6 @@ def probes(keys: Keys) -> list[tuple[str, ...]]:
         ("ZRANGE", key, "0", "0"),
         ("ZREVRANGE", key, "0", "0"),
         ("ZRANGEBYSCORE", key, "0", "0"),
-        ("ZSCORE", key, "m"),
         ("ZREM", key, "m"),
     ]
 
