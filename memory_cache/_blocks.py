@@ -7,13 +7,17 @@ A block whose first messages were dropped (``first`` moved into it) holds only w
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from memory_cache._errors import DamagedSessionError
-from memory_cache._sidecar import max_before, metas_of, sidecar
+from memory_cache._sidecar import beside, max_before, sidecar
 from memory_cache._types import BLOCK, StoredMessage
+
+
+_DIGEST: Final = re.compile(rb"[0-9a-f]{40}")
 
 
 class Laid(NamedTuple):
@@ -60,13 +64,39 @@ class Block:
         Return the messages of the block, parsed no further than into lines.
 
         Raises:
-            DamagedSessionError: bodies and sidecar do not match.
+            DamagedSessionError: bodies and sidecar do not match, or a line is no object.
         """
+        bodies = self.bodies.split(b"\n")
         try:
-            pairs = zip(self.bodies.split(b"\n"), metas_of(self.sidecar), strict=True)
-            return [StoredMessage(body, meta) for body, meta in pairs]
+            _, size, metas = beside(self.sidecar)
+            messages = list(map(StoredMessage, bodies, metas))
         except ValueError as error:
             raise DamagedSessionError("a block's sidecar cannot be read") from error
+        whole = len(bodies) == len(metas) and all(map(_is_object, bodies))
+        if not whole or size not in {None, len(self.bodies) - len(bodies) + 1}:
+            raise DamagedSessionError("a block is not what its sidecar says")
+        return messages
+
+
+def is_text(value: bytes) -> bool:
+    """
+    Whether a stored value may be an object of JSON, or several lines of them.
+
+    As far as can be told for little: it is UTF-8, and begins and ends as they do.
+    """
+    if not _is_object(value):
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_object(text: bytes) -> bool:
+    return text[:1] == b"{" and text[-1:] == b"}"
 
 
 def block_of(seq: int) -> int:
@@ -82,6 +112,11 @@ def block_start(block: int, first: int) -> int:
 def digest(bodies: bytes) -> bytes:
     """Return what tells two blocks apart; the store computes the same when it seals one."""
     return hashlib.sha1(bodies, usedforsecurity=False).hexdigest().encode()
+
+
+def is_digest(value: bytes) -> bool:
+    """Whether this may be what `digest` returns."""
+    return _DIGEST.fullmatch(value) is not None
 
 
 def runs(start: int, messages: Sequence[StoredMessage]) -> Iterator[tuple[int, int, int]]:

@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-import orjson
-
 from memory_cache._assemble import view
 from memory_cache._blocks import (
     Block,
@@ -25,6 +23,7 @@ from memory_cache._blocks import (
     size_of,
     tokens_of,
 )
+from memory_cache._json import stored_json
 from memory_cache._ports import Condition, Rewrite, Span, Store
 from memory_cache._rewrites import replacing, unhurried
 from memory_cache._transcript import Scribe, rendered
@@ -274,7 +273,7 @@ def _preferred(
 
 def _may_hold(sent: Sequence[ContractMessage], stored: StoredMessage) -> bool:
     """Whether a message could be among those sent, by its content: reading more costs more."""
-    content = orjson.loads(view(stored))["content"]
+    content = stored_json(view(stored)).get("content")
     return any(given.content == content for given in sent)
 
 

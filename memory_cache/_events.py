@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Self
 
-import orjson
-
 from memory_cache._errors import InvalidInputError
+from memory_cache._json import stored_json
 from memory_cache._page import Page
 from memory_cache._types import Header, Version
 
@@ -131,8 +130,13 @@ class SessionEvent:
 
     @property
     def message(self) -> dict[str, Any]:
-        """The message, parsed anew at each call."""
-        parsed: dict[str, Any] = orjson.loads(self.json)
+        """
+        The message, parsed anew at each call.
+
+        Raises:
+            DamagedSessionError: the store's is not JSON.
+        """
+        parsed: dict[str, Any] = stored_json(self.json)
         return parsed
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from memory_cache._errors import InvalidInputError, InvalidJsonError
+from memory_cache._errors import DamagedSessionError, InvalidInputError, InvalidJsonError
 
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _INT64: Final = range(-(2**63), 2**64)
@@ -65,6 +65,19 @@ def parse_json(raw: bytes, *, max_depth: int = 64) -> object:
         if (found := _first_fault(exact, "body")) is not None:
             raise InvalidJsonError(*found)
     return value
+
+
+def stored_json(text: bytes, what: str = "a stored message") -> Any:  # noqa: ANN401  # as orjson
+    """
+    Parse what the store holds.
+
+    Raises:
+        DamagedSessionError: it is not JSON; ``what`` names it.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise DamagedSessionError(f"{what} cannot be read") from error
 
 
 def _same_but_for_space(one: bytes, other: bytes) -> bool:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-import orjson
-
+from memory_cache._json import stored_json
 from memory_cache._types import Header, Meta, SessionKey, Tier, Version
 
 
@@ -96,14 +95,24 @@ class Page:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The messages as stored, parsed anew at each call."""
-        parsed: list[dict[str, Any]] = orjson.loads(self.json)
+        """
+        The messages as stored, parsed anew at each call.
+
+        Raises:
+            DamagedSessionError: the store's are not JSON.
+        """
+        parsed: list[dict[str, Any]] = stored_json(self.json)
         return parsed
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The fields, parsed anew at each call."""
-        parsed: dict[str, Any] = orjson.loads(self.fields_json)
+        """
+        The fields, parsed anew at each call.
+
+        Raises:
+            DamagedSessionError: the store's are not JSON.
+        """
+        parsed: dict[str, Any] = stored_json(self.fields_json, "the fields")
         return parsed
 
     @property

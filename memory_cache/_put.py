@@ -15,7 +15,7 @@ import orjson
 
 from memory_cache._blocks import block_of, block_start, digest
 from memory_cache._edits import Editor, MovedError, Plan, Prefix, Sent, equal_views
-from memory_cache._errors import VersionMismatchError
+from memory_cache._errors import DamagedSessionError, VersionMismatchError
 from memory_cache._page import Page
 from memory_cache._ports import Condition, Outcome, Rewrite, Span, Terms
 from memory_cache._reads import Reader
@@ -178,7 +178,7 @@ class Putter:
         if digests is None:
             raise MovedError
         texts: dict[int, bytes] = {}
-        unsure = []
+        unsure, denied = [], None
         for number in numbers:
             text = rendered(sent.block(number, header)) if number in digests else None
             if text is not None:
@@ -186,6 +186,7 @@ class Putter:
                 if digest(text) == digests[number]:
                     texts[number] = text
                     continue
+                denied = number
             unsure.append(number)
             if text is not None or sent.end < (number + 1) * BLOCK:
                 break
@@ -206,6 +207,8 @@ class Putter:
             seq += len(equal)
             if seq < end:
                 return Prefix(seq - header.first, views)
+            if number == denied:
+                raise DamagedSessionError("a block's digest is not of its messages")
         equal = equal_views(span.messages[seq - span.start :], sent.part(seq))
         return Prefix(seq + len(equal) - header.first, views + equal)
 

@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-import orjson
-
 from memory_cache._config import CacheConfig
 from memory_cache._entries import Ask
 from memory_cache._errors import InvalidInputError
 from memory_cache._follow import Followable, Follower
+from memory_cache._json import stored_json
 from memory_cache._listener import Listener
 from memory_cache._names import checked_name, session_key
 from memory_cache._near import NearCache
@@ -291,7 +290,7 @@ class Session(Followable):
     ) -> dict[str, Any] | None:
         """Remove the last message and return it; None if there is none."""
         body = await self._writer.pop(self.key, wish_of(if_version, operation_id, None))
-        return None if body is None else orjson.loads(body)
+        return None if body is None else stored_json(body)
 
     async def replace(
         self,

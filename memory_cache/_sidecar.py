@@ -20,15 +20,33 @@ Redis would hold some 15 bytes for each message otherwise, and 35 if it has an i
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from memory_cache._types import Meta
-from memory_cache._view import ulid
+from memory_cache._types import LATEST, MOST, Meta
+from memory_cache._view import micros, ulid
 
 _TIME_CHARACTERS: Final = 10
 """Of the 26 characters of a ULID those that say its time; the others are random."""
 
 _LATEST_MS: Final = 2**48 - 1
+
+_DAY: Final = 24 * 3600 * 1_000_000
+_FIRST_TIME: Final = micros("0001-01-01T00:00:00Z") - _DAY
+_LAST_TIME: Final = micros("9999-12-31T23:59:59.999999Z") + _DAY
+"""A time is of one of the years that ISO 8601 has, in some zone."""
+
+
+class Beside(NamedTuple):
+    """
+    What a sidecar says of a block.
+
+    ``max_before``: the largest created_at of all messages before it, in microseconds. ``size``:
+    the bytes of its messages; None: it is full, and does not say.
+    """
+
+    max_before: int
+    size: int | None
+    metas: list[Meta]
 
 
 def line(meta: Meta) -> str:
@@ -67,9 +85,46 @@ def max_before(text: bytes) -> int:
     Return the largest created_at of all messages before a block, in microseconds.
 
     Raises:
-        ValueError: the sidecar does not begin with a number.
+        ValueError: the sidecar does not begin with a time.
     """
-    return int(text.split(b"\n", 1)[0].split(b" ", 1)[0])
+    word = text.split(b"\n", 1)[0].split(b" ", 1)[0]
+    time = int(word)
+    if not (word.isdigit() and time < LATEST):
+        raise ValueError(word)
+    return time
+
+
+def beside(text: bytes) -> Beside:
+    """
+    Read a sidecar.
+
+    Raises:
+        ValueError: it is none, or contradicts itself.
+    """
+    before = time = max_before(text)
+    found: list[Meta] = []
+    head, *lines = text.decode().split("\n")
+    for one in lines:
+        kind = one[:1]
+        if kind in {"u", "s"}:
+            words = one[1:].split(" ", 2)
+        else:
+            kind, words = "v", one.split(" ")
+        since = words[1] if len(words) > 1 else ""
+        time = int(since[1:]) if since.startswith("=") else time + int(since, 16)
+        found.append(_meta(kind, int(words[0], 16), time, words[2:]))
+    _, *about = head.split(" ")
+    if not about:
+        return Beside(before, None, found)
+    size, last = map(int, about)
+    if last != time:
+        raise ValueError(head)
+    return Beside(before, size, found)
+
+
+def all_own_views(text: bytes) -> bool:
+    """Whether no line of a sidecar says that its message is not its own contract view."""
+    return b"\nu" not in text and b"\ns" not in text
 
 
 def metas_of(text: bytes) -> list[Meta]:
@@ -79,14 +134,7 @@ def metas_of(text: bytes) -> list[Meta]:
     Raises:
         ValueError: it is none.
     """
-    time, found = max_before(text), []
-    for one in text.decode().split("\n")[1:]:
-        kind = one[0] if one[:1] in {"u", "s"} else "v"
-        words = (one if kind == "v" else one[1:]).split(" ", 2)
-        since = words[1] if len(words) > 1 else ""
-        time = int(since[1:]) if since.startswith("=") else time + int(since, 16)
-        found.append(_meta(kind, int(words[0], 16), time, words[2:]))
-    return found
+    return beside(text).metas
 
 
 def _kind(meta: Meta) -> tuple[str, str]:
@@ -102,6 +150,8 @@ def _kind(meta: Meta) -> tuple[str, str]:
 
 
 def _meta(kind: str, tokens: int, created_at: int, rest: Sequence[str]) -> Meta:
+    if not (_FIRST_TIME <= created_at <= _LAST_TIME and 0 <= tokens < MOST):
+        raise ValueError(created_at, tokens)
     if kind == "v":
         if rest:
             raise ValueError(rest)

@@ -1,5 +1,6 @@
 """The vocabulary: keys, versions, headers, messages as stored, consistency."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Self
@@ -9,6 +10,17 @@ BLOCK = 64
 
 _NUMBERS = 10
 """Plain numbers in a header line, between the tag and the reigns."""
+
+MOST = 2**53
+"""No count of a header comes up to this: what Lua counts is exact below it."""
+
+LATEST = 10**18
+"""No time comes up to this, in microseconds; it is far beyond the year 9999."""
+
+_LONGEST_ERAS = 2048
+_ERA = re.compile("[0-9A-Fa-f]+")
+LEAST_BYTES = 2
+"""Of a message: ``{}``."""
 
 FORMAT = "2"
 """The record format this release reads and writes; any other is refused, not guessed."""
@@ -104,19 +116,47 @@ class Header(NamedTuple):
     @classmethod
     def parse(cls, line: bytes) -> Self:
         """
-        Read a header line.
+        Read a header line; the script ``header.lua`` has the same rule (docs/design.md).
 
         Raises:
-            ValueError: it is not one of this format.
+            ValueError: it is not one of this format, or contradicts itself.
         """
         form, inc, num, tag, *numbers, eras = line.decode("ascii").split(" ")
-        if form != FORMAT:
-            raise ValueError(form)
         reigns = [reign.partition(":") for reign in eras.split(",")]
-        if len(numbers) != _NUMBERS:
+        digits = "".join((num, *numbers, *(since for _, _, since in reigns)))
+        if form != FORMAT or len(numbers) != _NUMBERS or not digits.isdigit():
             raise ValueError(line)
         eras_ = tuple((era, int(since)) for era, _, since in reigns)
-        return cls._make((inc, int(num), tag, *map(int, numbers), eras_))
+        header = cls._make((inc, int(num), tag, *map(int, numbers), eras_))
+        names = inc.isalnum() and tag.isalnum() and len(eras) <= _LONGEST_ERAS
+        if not (names and _fits(header) and _reigned(header)):
+            raise ValueError(line)
+        return header
+
+
+def _fits(header: Header) -> bool:
+    """Whether no number is out of range, or against another one."""
+    held = header.next - header.first
+    return (
+        max(header.num, header.next, header.size, header.token_count, header.ttl_ms) < MOST
+        and max(header.updated, header.created) < MOST
+        and header.max_created < LATEST
+        and held >= 0
+        and header.size >= LEAST_BYTES * held
+        and (held > 0 or header.size == 0)
+        and header.edits < header.num
+        and header.fields_num <= header.num
+    )
+
+
+def _reigned(header: Header) -> bool:
+    """Whether each reign began after the one before, and none after this version."""
+    last = 0
+    for era, since in header.eras:
+        if since <= last or not _ERA.fullmatch(era):
+            return False
+        last = since
+    return last <= header.num
 
 
 class Meta(NamedTuple):

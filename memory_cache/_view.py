@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from memory_cache._errors import DamagedSessionError
 from memory_cache._times import EPOCH, MICROSECOND, micros_of, read_iso, read_time, time_text
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -82,14 +83,23 @@ def view_of(body: bytes, made_id: str, created_at: int) -> bytes:
 
 
 def equals_view(view: bytes, sent: ContractMessage) -> bool:
-    """Whether ``sent`` brings this view back unchanged, in all that it gives."""
+    """
+    Whether ``sent`` brings this view back unchanged, in all that it gives.
+
+    Raises:
+        DamagedSessionError: what is stored is no view.
+    """
     if sent.id is not None and sent.created_at is not None:
         return view == contract_view(sent)
-    held = orjson.loads(view)
+    try:
+        held = orjson.loads(view)
+        id_, created_at = held["id"], held["created_at"]
+    except (ValueError, KeyError) as error:
+        raise DamagedSessionError("a stored message cannot be read") from error
     return view == contract_view(
         sent._replace(
-            id=held["id"] if sent.id is None else sent.id,
-            created_at=held["created_at"] if sent.created_at is None else sent.created_at,
+            id=id_ if sent.id is None else sent.id,
+            created_at=created_at if sent.created_at is None else sent.created_at,
         )
     )
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Self
 
-import orjson
-
 from memory_cache._config import CacheConfig
 from memory_cache._errors import CacheClosedError, StoreError, TooLargeError, VersionMismatchError
-from memory_cache._json import canonical
+from memory_cache._json import canonical, stored_json
 from memory_cache._near import NearCache
 from memory_cache._ports import Clock, Condition, Operation, Outcome, Span, Store, Terms
 from memory_cache._presence import Presence
@@ -154,6 +152,8 @@ class Writer:
                     raise VersionMismatchError(str(current) if current else None)
                 return None
             note = span.messages[-1].body if span and span.messages else b""
+            if note:
+                stored_json(note)  # or it would be taken away before it turns out to be damaged
             try:
                 outcome = await self._sent(
                     key,
@@ -188,7 +188,7 @@ class Writer:
             condition = wish.condition or (
                 Condition(span.header.version, span.header.fields_num) if span else Condition(None)
             )
-            held = orjson.loads(span.fields or b"{}") if span else {}
+            held = stored_json(span.fields or b"{}", "the fields") if span else {}
             merged = {k: v for k, v in {**held, **given}.items() if v is not None}
             fields = self.fields(merged)
             try:

@@ -80,7 +80,7 @@ def appending(span: Span | None, messages: Sequence[StoredMessage], size: int) -
     Where its active block is filled, that is written anew as a whole.
     """
     tokens = sum(message.meta.tokens for message in messages)
-    newest = max(message.meta.created_at for message in messages)
+    newest = max(0, *(message.meta.created_at for message in messages))
     if span is None:
         numbers = [0, len(messages), size, tokens, newest, 0, len(messages)]
         pairs = loosened(_laid_out(0, messages, 0), 0)

@@ -1,8 +1,9 @@
 """What scripts reply, as the store's callers know it."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from memory_cache._blocks import Block, block_of
+from memory_cache._blocks import Block, block_of, is_text
 from memory_cache._config import CacheConfig
 from memory_cache._errors import (
     DamagedSessionError,
@@ -11,9 +12,13 @@ from memory_cache._errors import (
     TooLargeError,
     VersionMismatchError,
 )
+from memory_cache._json import stored_json
 from memory_cache._ports import Outcome, Span, Terms
 from memory_cache._redis.slices import header_of
-from memory_cache._types import BLOCK, Header, StoredMessage
+from memory_cache._types import BLOCK, LEAST_BYTES, Header, StoredMessage
+
+_PARSED_BYTES: Final = 4096
+"""Fields of no more are parsed at once: some microseconds."""
 
 
 class LateError(Exception):
@@ -66,15 +71,47 @@ def span_of(
     Return the messages of blocks that were read together.
 
     Raises:
-        DamagedSessionError: one of them lacks some.
+        DamagedSessionError: a block lacks some, they do not add up to what the header says, or
+            the fields are none.
     """
     messages: list[StoredMessage] = []
     for number, block in enumerate(blocks, block_of(start)):
         messages.extend(block.messages())
         if start + len(messages) != min((number + 1) * BLOCK, header.next):
             raise DamagedSessionError("a block is not whole")
+    size = sum(len(block.bodies) + 1 for block in blocks) - len(messages)
+    others = header.next - header.first - len(messages)
+    if size > header.size - LEAST_BYTES * others or (size < header.size and not others):
+        raise DamagedSessionError("the messages do not have the bytes that the header says")
+    if fields is not None:
+        _check_fields(fields)
     max_before = blocks[0].max_before if blocks else header.max_created
     return Span(header, left_ms, fields, start, messages, max_before)
+
+
+def block_read(bodies: bytes, sidecar: bytes) -> Block:
+    """
+    Return a block as the script that reads sends it.
+
+    Raises:
+        DamagedSessionError: its messages cannot be any.
+    """
+    if not is_text(bodies):
+        raise DamagedSessionError("a stored message cannot be read")
+    return Block(0, bodies, sidecar)
+
+
+def _check_fields(fields: bytes) -> None:
+    """
+    Look at a session's fields; those that are long are parsed where they are used.
+
+    Raises:
+        DamagedSessionError: they are no object in one line of JSON.
+    """
+    if not is_text(fields) or b"\n" in fields:
+        raise DamagedSessionError("the fields cannot be read")
+    if len(fields) <= _PARSED_BYTES:
+        stored_json(fields, "the fields")
 
 
 def session_limit(config: CacheConfig) -> str:

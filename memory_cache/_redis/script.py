@@ -23,14 +23,14 @@ def _load(*names: str, flags: str = "") -> Script:
     return Script(text, sha)
 
 
-APPEND: Final = _load("change", "append")
-REWRITE: Final = _load("change", "rewrite")
+APPEND: Final = _load("header", "change", "append")
+REWRITE: Final = _load("header", "change", "rewrite")
 # A full store must let go of what it has.
-DELETE: Final = _load("change", "delete", flags="allow-oom")
-READ: Final = _load("read")
-ASK: Final = _load("change", "ask")
-BEYOND: Final = _load("change", "beyond")
-COPY: Final = _load("copy")
+DELETE: Final = _load("header", "change", "delete", flags="allow-oom")
+READ: Final = _load("header", "read", flags="no-writes")
+ASK: Final = _load("header", "change", "ask")
+BEYOND: Final = _load("header", "change", "beyond")
+COPY: Final = _load("header", "copy")
 SIZES: Final = _load("sizes")
 FENCE: Final = _load("fence")
 FORGET: Final = _load("forget")

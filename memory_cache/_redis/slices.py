@@ -7,17 +7,18 @@ that expires, and one small script puts it in place; and what is large is read b
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any, Final
 
-from memory_cache._blocks import Block, block_of, block_start
+from memory_cache._blocks import Block, block_of, block_start, is_digest, is_text
 from memory_cache._errors import DamagedSessionError
 from memory_cache._redis.errors import translating
 from memory_cache._redis.lane import Argument, Lane
 from memory_cache._redis.plans import Pair, Plan
 from memory_cache._redis.script import BEYOND, COPY, SIZES, Script
+from memory_cache._sidecar import all_own_views
 from memory_cache._types import BLOCK, Header
 
 _SLICE_BYTES: Final = 1024 * 1024
@@ -169,7 +170,10 @@ class Slices:
         now = header_of(line) if line else None
         if now is None or now.edits != header.edits or not now.holds(header.version):
             return None
-        return dict(zip(names, values, strict=True))
+        found = dict(zip(names, values, strict=True))
+        # Here, and not when all has come: the store sends the next slice meanwhile.
+        _check(found)
+        return found
 
     async def _sizes(self, name: str, names: Sequence[str]) -> dict[str, int]:
         sizes: dict[str, int] = {}
@@ -207,13 +211,40 @@ def _assembled(
             seqs = _seqs(number, header)
             parts = [part for seq in seqs if (part := found[f"m{seq}"])]
             bodies = b"\n".join(parts) if len(parts) == len(seqs) else None
-            # A sidecar that was read after the header may have lines of messages added since.
-            sidecar = sidecar and b"\n".join(sidecar.split(b"\n", len(seqs) + 1)[: len(seqs) + 1])
+            sidecar = sidecar and _cut_to(len(seqs), sidecar)
         if bodies is None or sidecar is None:
             raise DamagedSessionError("a block is missing")
         start = block_start(number, header.first)
-        blocks[number] = Block(start, bodies, sidecar, found.get(f"d{number}") or b"")
+        digest = found.get(f"d{number}") or b""
+        lines = sidecar.count(b"\n")
+        if lines != len(_seqs(number, header)) or (digest and not all_own_views(sidecar)):
+            raise DamagedSessionError("a block's sidecar is not its own")
+        blocks[number] = Block(start, bodies, sidecar, digest)
     return blocks
+
+
+def _cut_to(count: int, sidecar: bytes) -> bytes:
+    """Return a sidecar without lines of messages added since the header was read."""
+    head, *lines = sidecar.split(b"\n")
+    if len(lines) <= count:
+        return sidecar
+    return b"\n".join((head.split(b" ", 1)[0], *lines[:count]))
+
+
+def _check(found: Mapping[str, bytes | None]) -> None:
+    """
+    Look at what was read of blocks, as closely as costs little.
+
+    Raises:
+        DamagedSessionError: a value is none of its kind.
+    """
+    for field, value in found.items():
+        if value is None:
+            continue
+        if field[0] == "d" and not is_digest(value):
+            raise DamagedSessionError("a block's digest cannot be read")
+        if field[0] in "bm" and not is_text(value):
+            raise DamagedSessionError("a stored message cannot be read")
 
 
 def _block(field: str) -> int:

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 import orjson
+import xxhash
 
 from memory_cache import ContractMessage
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 """Of records. Those of another are as none."""
+
+_SUM_BYTES: Final = 16
+"""What a record begins with: the hash of the rest, in hex."""
 
 _LONGEST_MADE: Final = 1024 * 1024
 
@@ -72,18 +76,25 @@ class PutRecord:
     def dump(self) -> bytes:
         """Return the record as bytes; ``load`` reads it back."""
         facts = [_FORMAT, self.fingerprint, self.seed, self.checkpoints]
-        return orjson.dumps(facts, default=list) + b"\n" + self.head
+        rest = orjson.dumps(facts, default=list) + b"\n" + self.head
+        return _sum(rest) + rest
 
     @classmethod
     def load(cls, data: bytes, fingerprint: str) -> Self | None:
-        """Return the record, if it was written in this format and under this fingerprint."""
-        facts, _, head = data.partition(b"\n")
-        try:
-            format_, theirs, seed, checkpoints = orjson.loads(facts)
-        except (ValueError, TypeError):
+        """
+        Return the record, if it was written in this format and under this fingerprint.
+
+        One that is not as it was written is none: by a wrong number of messages known, others would
+        be lost.
+        """
+        rest = data[_SUM_BYTES:]
+        if data[:_SUM_BYTES] != _sum(rest):
             return None
+        facts, _, head = rest.partition(b"\n")
+        format_, theirs, *more = orjson.loads(facts)
         if (format_, theirs) != (_FORMAT, fingerprint):
             return None
+        seed, checkpoints = more
         known = tuple(
             Checkpoint(messages, length, digest, undated, tuple(forms))
             for messages, length, digest, undated, forms in checkpoints
@@ -120,6 +131,10 @@ def forms_of(
             _answered(text, form) == each.view_json for text, each in zip(texts, taken, strict=True)
         )
     )
+
+
+def _sum(data: bytes) -> bytes:
+    return xxhash.xxh3_64_hexdigest(data).encode()
 
 
 def _answered(text: bytes, form: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from starlette.responses import Response
 
-from memory_cache import Change, Page, SessionKey, Tier, Version, time_text
+from memory_cache import Change, DamagedSessionError, Page, SessionKey, Tier, Version, time_text
 from memory_cache_server.conditional import Reading
 from memory_cache_server.models import percentages
 
@@ -121,15 +121,23 @@ def change_document(change: Change, key: SessionKey) -> dict[str, object]:
 
 
 def prompt_document(page: Page, query: str) -> dict[str, object]:
-    """Return the contract's prompt: the summary, the messages, the question."""
+    """
+    Return the contract's prompt: the summary, the messages, the question.
+
+    Raises:
+        DamagedSessionError: a stored message cannot be read.
+    """
     context = page.fields.get("context")
-    messages: Sequence[Mapping[str, str]] = orjson.loads(page.view_json)
     prompt = []
     if context:
         prompt.append(_said("system", f"## A summary of the conversation so far:\n{context}"))
-    for message in messages:
-        role = "user" if message["role"] == "user" else "assistant"
-        prompt.append(_said(role, message["content"]))
+    try:
+        messages: Sequence[Mapping[str, str]] = orjson.loads(page.view_json)
+        for message in messages:
+            role = "user" if message["role"] == "user" else "assistant"
+            prompt.append(_said(role, message["content"]))
+    except (ValueError, KeyError) as error:
+        raise DamagedSessionError("a stored message cannot be read") from error
     prompt.append(_said("user", query))
     return {"messages": prompt, "long_term_memories": None}
 

@@ -48,30 +48,37 @@ ulid_metas = st.builds(
 metas = metas | ulid_metas
 stored = st.builds(StoredMessage, objects.map(orjson.dumps), metas)
 
-headers = st.builds(
-    Header,
-    inc=hexes,
-    num=st.integers(1, 2**40),
-    tag=hexes,
-    first=counts,
-    next=counts,
-    edits=counts,
-    size=counts,
-    token_count=counts,
-    max_created=times,
-    updated=times,
-    created=times,
-    ttl_ms=counts,
-    fields_num=counts,
-    eras=st.lists(st.tuples(eras, counts), min_size=1, max_size=4).map(tuple),
-)
+
+@st.composite
+def headers(draw: st.DrawFn) -> Header:
+    """A header that the store may hold."""
+    num, held = draw(st.integers(1, 2**40)), draw(counts)
+    first = draw(counts)
+    reigns = draw(st.lists(st.integers(1, num), min_size=1, max_size=4, unique=True))
+    return Header(
+        inc=draw(hexes),
+        num=num,
+        tag=draw(hexes),
+        first=first,
+        next=first + held,
+        edits=draw(st.integers(0, num - 1)),
+        size=draw(st.integers(2 * held, 2**52)) if held else 0,
+        token_count=draw(counts),
+        max_created=draw(times),
+        updated=draw(times),
+        created=draw(times),
+        ttl_ms=draw(counts),
+        fields_num=draw(st.integers(0, num)),
+        eras=tuple((draw(eras), since) for since in sorted(reigns)),
+    )
+
 
 tags = hexes | st.just("-")
 fields = st.none() | objects.map(orjson.dumps)
 left = st.integers(-1, 2**40)
 deltas = st.builds(
-    Delta, st.just("A"), tags, headers, left, fields, st.lists(stored, max_size=5).map(tuple)
-) | st.builds(Delta, st.sampled_from("CD"), tags, headers, left, st.none(), st.none())
+    Delta, st.just("A"), tags, headers(), left, fields, st.lists(stored, max_size=5).map(tuple)
+) | st.builds(Delta, st.sampled_from("CD"), tags, headers(), left, st.none(), st.none())
 
 
 def header(
@@ -85,7 +92,7 @@ def header(
         first=first,
         next=next_,
         edits=edits,
-        size=0,
+        size=8 * (next_ - first),
         token_count=0,
         max_created=0,
         updated=0,

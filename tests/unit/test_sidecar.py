@@ -7,8 +7,8 @@ from memory_cache._types import Meta
 from memory_cache._view import ulid
 from unit.strategies import counts, metas, times
 
-far = st.integers(-(10**17), 10**18)
-"""Microseconds from before the year 1 to after 9999."""
+far = st.integers(-62_135_683_200_000_000, 253_402_387_199_999_999)
+"""Microseconds from the year 1 to 9999, in any zone."""
 
 
 def at(meta: Meta, created_at: int) -> Meta:

@@ -34,7 +34,7 @@ def test_version_garbage(text: str) -> None:
     str(version).encode("ascii")
 
 
-@given(headers)
+@given(headers())
 def test_header_round_trip(header: Header) -> None:
     """A header is read back from its line."""
     assert Header.parse(header.line().encode()) == header
@@ -44,6 +44,9 @@ def test_header_round_trip(header: Header) -> None:
 @example(b"1 i 1 t 0 0 0 0 0 0 0 0 0 0 e:1")
 @example(b"2 i 1 t 0 0 0 0 0 0 0 0 0 0 ")
 @example(b"2 i 1 t 0 0 0 0 0 0 0 0 0 e:1")
+@example(b"2 i 1 t 0 0 0 0 0 0 0 0 -1 0 e:1")
+@example(b"2 i 1 t 0 0 0 0 0 0 0 0 +1 0 e:1")
+@example(b"2 i 1 t 0 0 0 0 0 0 0 0 1_0 0 e:1")
 def test_header_garbage(line: bytes) -> None:
     """What is no header of this format is a ValueError."""
     with pytest.raises(ValueError):  # noqa: PT011  # its message is of no use

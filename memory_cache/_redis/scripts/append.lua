@@ -6,8 +6,23 @@ local reply, h = check()
 if reply then
   return reply
 end
+-- Nothing is added behind a hole, or over what is there already: what the header says of the end
+-- must be so. Where the end is within a block, its sidecar and its size are looked at below.
+local function ends_there(last)
+  if (last + 1) % BLOCK > 0 then
+    return redis.call('HEXISTS', key, 'm' .. text(last)) == 1
+  end
+  local block = math.floor(last / BLOCK)
+  return (redis.call('HEXISTS', key, 'b' .. block) == 1 or redis.call('HEXISTS', key, 'm' .. text(last)) == 1)
+    and (beyond or redis.call('HEXISTS', key, 't' .. (block + 1)) == 0)
+end
+if h and not clear(h.next) then
+  return redis.error_reply('MC_DAMAGED beyond')
+elseif h and h.next > h.first and not ends_there(h.next - 1) then
+  return redis.error_reply('MC_DAMAGED end')
+end
 h = advance(h)
-local count, from = tonumber(ARGV[17]), h.next
+local count, from, held = tonumber(ARGV[17]), h.next, h.size
 h.size, h.tokens, h.next = h.size + tonumber(ARGV[18]), h.tokens + tonumber(ARGV[19]), from + count
 if h.size > tonumber(ARGV[11]) then
   return answer('full')
@@ -41,23 +56,19 @@ while at < h.next do
   local block = math.floor(at / BLOCK)
   local stop = math.min((block + 1) * BLOCK, h.next)
   local begin = math.max(block * BLOCK, h.first)
-  local side = text(h.newest)
-  if begin < at then
-    side = redis.call('HGET', key, 't' .. block)
-  end
-  if not side then
-    return redis.error_reply('MC_DAMAGED sidecar')
-  end
   -- See _sidecar.py. A block that would be too large for one value is not sealed.
-  local first, size, last, rest = string.match(side, '^(%d+) ?(%d*) ?(%-?%d*)(.*)$')
-  if not first then
-    return redis.error_reply('MC_DAMAGED sidecar')
-  end
-  if last == '' then
-    last = first
+  local first, size, last, rest = text(h.newest), 0, text(h.newest), ''
+  if begin < at then
+    local there = redis.call('HMGET', key, 't' .. block, 'm' .. text(at))
+    first, size, last, rest = string.match(there[1] or '', '^(%d+) (%d+) (%-?%d+)(\n.+)$')
+    size = tonumber(size)
+    -- The first block that is held has all that the header counts, any other has not.
+    if not first or there[2] and not beyond or size > held or begin == h.first and size < held
+      or tonumber(first) > h.newest or tonumber(last) > h.newest then
+      return redis.error_reply('MC_DAMAGED sidecar')
+    end
   end
   local kept = {}
-  size = tonumber(size) or 0
   for seq = at, stop - 1 do
     local kind, tokens, moment, id =
       string.match(lines[seq - from + 1], '^(%a)(%d+) (%-?%d+)(.*)$')
@@ -67,7 +78,7 @@ while at < h.next do
   end
   local full = stop == (block + 1) * BLOCK
   local sealed = full and size <= tonumber(ARGV[20])
-  side = first .. (full and '' or ' ' .. text(size) .. ' ' .. last) .. rest .. table.concat(kept)
+  local side = first .. (full and '' or ' ' .. text(size) .. ' ' .. last) .. rest .. table.concat(kept)
   put('t' .. block, side)
   if sealed then
     local parts, fields = {}, {}
@@ -87,6 +98,9 @@ while at < h.next do
       parts[#parts + 1] = bodies[seq - from + 1]
     end
     local whole = table.concat(parts, '\n')
+    if #whole - #parts + 1 ~= size then
+      return redis.error_reply('MC_DAMAGED message')
+    end
     put('b' .. block, whole)
     if not string.find(side, '\n[us]') then
       put('d' .. block, redis.sha1hex(whole))
@@ -104,7 +118,7 @@ if ARGV[12] == '1' then
 end
 local line, ends = format(h), deadline(h)
 put('h', line)
-publish('A', ends, line, lines, bodies)
+publish('A', ends, line, h.next, lines, bodies)
 if #gone > 0 then
   redis.call('HDEL', key, unpack(gone))
 end

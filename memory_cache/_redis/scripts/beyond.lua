@@ -12,6 +12,9 @@ if not h or h.inc .. ' ' .. h.num .. ' ' .. h.tag ~= ARGV[1] then
   return 0
 end
 beyond = held[2]
+if not clear(h.next) then
+  return redis.error_reply('MC_DAMAGED beyond')
+end
 if ARGV[3] == '0' then
   if beyond and tonumber(string.match(beyond, '^%S+ %d+ (%d+)')) > NOW_MS then
     return -1

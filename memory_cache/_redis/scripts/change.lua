@@ -1,5 +1,4 @@
-#!lua
--- The part that every change begins with; one of append, rewrite, delete, ask follows.
+-- The part that every change begins with, after header; one of append, rewrite, delete, ask follows.
 --
 -- Order, in every change: the operation record, then the condition, then all other checks,
 -- then the plan of what to write. Then PUBLISH as the first effect (an ACL may refuse it, and
@@ -18,27 +17,12 @@
 -- our time in ms), mismatch (header: the current one or ''), missing or full.
 
 local key, record = KEYS[1], KEYS[2]
-local BLOCK, SLICE, SWEPT = 64, 1000, 2047
+local SLICE, SWEPT = 1000, 2047
 
 -- Lua writes a number as a float: slowly, and from 1e14 on (times in microseconds) with an
 -- exponent. So numbers are written as %d.
 local function text(number)
   return string.format('%d', number)
-end
-
-local function parse(line)
-  local form, inc, num, tag, first, next_, edits, size, tokens, newest, updated, created, ttl,
-    fields_num, eras = string.match(line,
-    '^(%S+) (%S+) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
-  if form ~= '2' then
-    return nil
-  end
-  return {
-    inc = inc, num = tonumber(num), tag = tag, first = tonumber(first), next = tonumber(next_),
-    edits = tonumber(edits), size = tonumber(size), tokens = tonumber(tokens),
-    newest = tonumber(newest), updated = updated, created = created, ttl = tonumber(ttl),
-    fields_num = tonumber(fields_num), eras = eras,
-  }
 end
 
 local function format(h)
@@ -92,6 +76,13 @@ local beyond = false
 local function written(tag, slices)
   local whose, count = string.match(beyond or '', '^(%S+) (%d+) ')
   return whose == tag and count == slices
+end
+
+-- Whether the record of it, if there is one, is one to go by; `next_`: of the session now.
+local function clear(next_)
+  local from, last = string.match(beyond or '', '^%S+ %d+ %d+ (%d+) (%d+)$')
+  from, last = tonumber(from), tonumber(last)
+  return not beyond or from and from >= next_ and last < MOST and last >= math.floor(from / BLOCK)
 end
 
 -- Takes it away up to where a change reaches, and some thousands of blocks more; the rest is
@@ -203,7 +194,7 @@ local function left(at)
   return at < 0 and -1 or math.max(0, at - NOW_MS)
 end
 
-local function publish(kind, at, line, lines, bodies)
+local function publish(kind, at, line, next_, lines, bodies)
   local count, fields = 0, ARGV[12] == '1'
   local size = fields and #ARGV[13] or 0
   for i = 1, #bodies do
@@ -228,7 +219,7 @@ local function publish(kind, at, line, lines, bodies)
     parts[#parts + 1] = table.concat(bodies, '\n')
   end
   redis.call(ARGV[1], ARGV[2], table.concat(parts, '\n'))
-  sweep(parse(line).next)
+  sweep(next_)
 end
 
 local function finish(line, from, to)

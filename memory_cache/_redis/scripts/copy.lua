@@ -1,4 +1,3 @@
-#!lua
 -- Copies a slice of a session into a record that is written aside: its fields first, then its
 -- blocks. The header and the record of the last PUT stay behind.
 -- KEYS  1 session   2 staged record
@@ -6,13 +5,12 @@
 --       3 seq to stop before, the first of a block   4 bytes of a slice   5 ms to keep it
 -- Returns {seq to go on at, fields copied, 1: there is more}; {} if it has another version.
 
-local key, BLOCK, SLICE = KEYS[1], 64, 1000
-local line = redis.call('HGET', key, 'h') or ''
-local inc, num, tag, first = string.match(line, '^2 (%S+) (%d+) (%S+) (%d+) ')
-if not inc or inc .. ' ' .. num .. ' ' .. tag ~= ARGV[1] then
+local key, SLICE = KEYS[1], 1000
+local h = parse(redis.call('HGET', key, 'h') or '')
+if not h or h.inc .. ' ' .. h.num .. ' ' .. h.tag ~= ARGV[1] then
   return {}
 end
-first = tonumber(first)
+local first = h.first
 local at, stop, room = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local pairs_, size = {}, 0

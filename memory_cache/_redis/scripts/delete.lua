@@ -7,12 +7,12 @@ local reply, h = check(ARGV[6] == '')
 if reply then
   return reply
 end
-local existed = h ~= nil
+local existed = h ~= nil or redis.call('EXISTS', key) == 1
 h = advance(h)
 h.ttl = 0
 local line = format(h)
 beyond = false -- it goes with the rest
-publish('D', -1, line, {}, {})
+publish('D', -1, line, h.next, {}, {})
 redis.call('UNLINK', key)
 if not existed then
   return finish('', 0, 0)

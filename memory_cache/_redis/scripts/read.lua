@@ -1,4 +1,3 @@
-#!lua flags=no-writes
 -- Reads a contiguous run of n messages at one moment, in whole blocks: ceil(n / 64) + 1 at most.
 --
 -- KEYS  1 session
@@ -11,20 +10,16 @@
 -- them), first seq, sidecar, bodies, sidecar, bodies, …}, one pair per block, of nils from the
 -- first on that is too much.
 
-local key, BLOCK = KEYS[1], 64
+local key = KEYS[1]
 local line = redis.call('HGET', key, 'h')
-if not line then
-  if redis.call('EXISTS', key) == 1 then
-    return redis.error_reply('MC_DAMAGED header')
-  end
+if not line and redis.call('EXISTS', key) == 0 then
   return {}
 end
-local form, inc, first, next_, edits, size, fields_num = string.match(line,
-  '^(%S+) (%S+) %d+ %S+ (%d+) (%d+) (%d+) (%d+) %d+ %d+ %d+ %d+ %d+ (%d+) %S+$')
-if form ~= '2' then
+local h = parse(line or '')
+if not h or not has_room(key, h) then
   return redis.error_reply('MC_DAMAGED header')
 end
-first, next_ = tonumber(first), tonumber(next_)
+local first, next_ = h.first, h.next
 
 local count, bound = tonumber(ARGV[2]), tonumber(ARGV[3])
 local from, to = math.max(first, next_ - count), next_
@@ -34,14 +29,17 @@ if ARGV[1] == 'before' then
 elseif ARGV[1] == 'after' then
   from = math.min(next_, math.max(first, bound + 1))
   to = math.min(next_, from + count)
-elseif ARGV[4] == inc and ARGV[5] == edits and tonumber(ARGV[6]) <= next_
+elseif ARGV[4] == h.inc and tonumber(ARGV[5]) == h.edits and tonumber(ARGV[6]) <= next_
   and tonumber(ARGV[6]) >= math.max(first, next_ - math.max(count, tonumber(ARGV[8]))) then
   from = tonumber(ARGV[6])
 end
 
 local fields = ''
-if ARGV[4] ~= inc or tonumber(ARGV[7]) < tonumber(fields_num) then
-  fields = redis.call('HGET', key, 'f') or '{}'
+if ARGV[4] ~= h.inc or tonumber(ARGV[7]) < h.fields_num then
+  fields = redis.call('HGET', key, 'f') or h.fields_num == 0 and '{}' or ''
+  if fields == '' then
+    return redis.error_reply('MC_DAMAGED fields')
+  end
 end
 
 local reply = {line, redis.call('PTTL', key), fields, string.format('%.0f', from)}
@@ -59,7 +57,7 @@ local function messages(block)
   return names
 end
 
-local room, measured = tonumber(ARGV[9]), tonumber(size) > tonumber(ARGV[9])
+local room, measured = tonumber(ARGV[9]), h.size > tonumber(ARGV[9])
 local function bytes(block)
   local sum = 0
   if (block + 1) * BLOCK <= next_ then

@@ -14,6 +14,9 @@ local continues = tonumber(ARGV[28]) > 0
 if not reply and (ARGV[26] ~= '' and ARGV[26] ~= current or continues and not written(ARGV[3], ARGV[28])) then
   reply = answer('crossed')
 end
+if not reply and h and ARGV[17] ~= '1' and not clear(h.next) then
+  reply = redis.error_reply('MC_DAMAGED beyond')
+end
 if reply then
   if staged then
     redis.call('UNLINK', KEYS[3])
@@ -58,7 +61,7 @@ if ARGV[12] == '1' or ARGV[26] == '' then
   pairs_[#pairs_ + 1] = ARGV[12] == '1' and ARGV[13] or redis.call('HGET', key, 'f') or '{}'
 end
 
-publish('C', ends, line, {}, {})
+publish('C', ends, line, h.next, {}, {})
 if ARGV[17] == '1' then
   redis.call('UNLINK', key)
 end

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from memory_cache import NEWEST, ContractMessage, Page, Session
+from memory_cache import NEWEST, ContractMessage, DamagedSessionError, Page, Session
 from memory_cache_server.importing.found import UNFINISHED, Document, Transcript
 
 _PAGE: Final = 500
@@ -110,8 +110,18 @@ async def _held(session: Session, head: Page, *, contract: bool) -> AsyncGenerat
 
 
 def expected(sent: ContractMessage, view: bytes) -> bytes:
-    """Return how a message would look here; an id and a time it had not may be any."""
-    held: dict[str, Any] = orjson.loads(view) if sent.id is None or sent.created_at is None else {}
+    """
+    Return how a message would look here; an id and a time it had not may be any.
+
+    Raises:
+        DamagedSessionError: what is here cannot be read.
+    """
+    held: dict[str, Any] = {}
+    if sent.id is None or sent.created_at is None:
+        try:
+            held = orjson.loads(view)
+        except orjson.JSONDecodeError as error:
+            raise DamagedSessionError("a stored message cannot be read") from error
     return orjson.dumps(
         {
             "role": sent.role,
