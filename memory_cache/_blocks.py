@@ -7,17 +7,19 @@ A block whose first messages were dropped (``first`` moved into it) holds only w
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from memory_cache._errors import DamagedSessionError
 from memory_cache._sidecar import beside, max_before, sidecar
 from memory_cache._types import BLOCK, StoredMessage
 
+_stored: Final = partial(tuple.__new__, StoredMessage)
+"""Makes one of its parts in half the time that its own constructor takes."""
 
-_DIGEST: Final = re.compile(rb"[0-9a-f]{40}")
+_DIGEST_BYTES: Final = 40
 
 
 class Laid(NamedTuple):
@@ -69,12 +71,15 @@ class Block:
         bodies = self.bodies.split(b"\n")
         try:
             _, size, metas = beside(self.sidecar)
-            messages = list(map(StoredMessage, bodies, metas))
+            messages = list(map(_stored, zip(bodies, metas, strict=False)))
         except ValueError as error:
             raise DamagedSessionError("a block's sidecar cannot be read") from error
-        whole = len(bodies) == len(metas) and all(map(_is_object, bodies))
-        if not whole or size not in {None, len(self.bodies) - len(bodies) + 1}:
+        count = len(metas)
+        if len(bodies) != count or (size is not None and size != len(self.bodies) - count + 1):
             raise DamagedSessionError("a block is not what its sidecar says")
+        begins, ends = [body[:1] for body in bodies], [body[-1:] for body in bodies]
+        if begins.count(b"{") != count or ends.count(b"}") != count:
+            raise DamagedSessionError("a stored message cannot be read")
         return messages
 
 
@@ -84,7 +89,7 @@ def is_text(value: bytes) -> bool:
 
     As far as can be told for little: it is UTF-8, and begins and ends as they do.
     """
-    if not _is_object(value):
+    if not is_object(value):
         return False
     if value.isascii():
         return True
@@ -95,7 +100,8 @@ def is_text(value: bytes) -> bool:
     return True
 
 
-def _is_object(text: bytes) -> bool:
+def is_object(text: bytes) -> bool:
+    """Whether a value begins and ends as an object of JSON does, or several lines of them."""
     return text[:1] == b"{" and text[-1:] == b"}"
 
 
@@ -116,7 +122,7 @@ def digest(bodies: bytes) -> bytes:
 
 def is_digest(value: bytes) -> bool:
     """Whether this may be what `digest` returns."""
-    return _DIGEST.fullmatch(value) is not None
+    return len(value) == _DIGEST_BYTES and value.isalnum()
 
 
 def runs(start: int, messages: Sequence[StoredMessage]) -> Iterator[tuple[int, int, int]]:

@@ -7,7 +7,7 @@ grew moves ``first``; anything else replaces, atomically.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -177,19 +177,7 @@ class Putter:
         digests = await self._store.digests(key, covered, header)
         if digests is None:
             raise MovedError
-        texts: dict[int, bytes] = {}
-        unsure, denied = [], None
-        for number in numbers:
-            text = rendered(sent.block(number, header)) if number in digests else None
-            if text is not None:
-                await asyncio.sleep(0)
-                if digest(text) == digests[number]:
-                    texts[number] = text
-                    continue
-                denied = number
-            unsure.append(number)
-            if text is not None or sent.end < (number + 1) * BLOCK:
-                break
+        texts, unsure = await _by_digests(sent, header, numbers, digests)
         fetched = await self._reader.sealed(key, header, unsure)
         if fetched is None:
             raise MovedError
@@ -207,10 +195,30 @@ class Putter:
             seq += len(equal)
             if seq < end:
                 return Prefix(seq - header.first, views)
-            if number == denied:
+            if number == unsure[-1] and digests.get(number) not in {None, digest(block.bodies)}:
+                # It said that the block differs, so nothing behind that was looked at.
                 raise DamagedSessionError("a block's digest is not of its messages")
         equal = equal_views(span.messages[seq - span.start :], sent.part(seq))
         return Prefix(seq + len(equal) - header.first, views + equal)
+
+
+async def _by_digests(
+    sent: Sent, header: Header, numbers: Iterable[int], digests: Mapping[int, bytes]
+) -> tuple[dict[int, bytes], list[int]]:
+    """Return the texts of blocks that are equal, and those to compare: the last may differ."""
+    texts: dict[int, bytes] = {}
+    unsure: list[int] = []
+    for number in numbers:
+        text = rendered(sent.block(number, header)) if number in digests else None
+        if text is not None:
+            await asyncio.sleep(0)
+            if digest(text) == digests[number]:
+                texts[number] = text
+                continue
+        unsure.append(number)
+        if text is not None or sent.end < (number + 1) * BLOCK:
+            break
+    return texts, unsure
 
 
 def _echo(key: SessionKey, plan: Plan, outcome: Outcome, fields: bytes, skip: int) -> Page:

@@ -19,7 +19,8 @@ Redis would hold some 15 bytes for each message otherwise, and 35 if it has an i
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import accumulate, repeat
 from typing import Final, NamedTuple
 
 from memory_cache._types import LATEST, MOST, Meta
@@ -34,6 +35,10 @@ _DAY: Final = 24 * 3600 * 1_000_000
 _FIRST_TIME: Final = micros("0001-01-01T00:00:00Z") - _DAY
 _LAST_TIME: Final = micros("9999-12-31T23:59:59.999999Z") + _DAY
 """A time is of one of the years that ISO 8601 has, in some zone."""
+
+
+_made: Final = partial(tuple.__new__, Meta)
+"""Makes one of its parts in half the time that its own constructor takes."""
 
 
 class Beside(NamedTuple):
@@ -101,30 +106,55 @@ def beside(text: bytes) -> Beside:
     Raises:
         ValueError: it is none, or contradicts itself.
     """
-    before = time = max_before(text)
-    found: list[Meta] = []
     head, *lines = text.decode().split("\n")
+    first, *about = head.split(" ")
+    before = int(first)
+    if not (first.isdigit() and before < LATEST):
+        raise ValueError(head)
+    plain = all_own_views(text) and b"=" not in text and lines
+    metas = (_plain if plain else _any)(lines, before)
+    if not about:
+        return Beside(before, None, metas)
+    size, last = map(int, about)
+    if last != (metas[-1].created_at if metas else before):
+        raise ValueError(head)
+    return Beside(before, size, metas)
+
+
+def _plain(lines: Sequence[str], time: int) -> list[Meta]:
+    """Read lines that all have two numbers, which is the rule, in half the time."""
+    words = [one.split(" ") for one in lines]
+    tokens = [int(word, 16) for word, _ in words]
+    times = list(accumulate([int(since, 16) for _, since in words], initial=time))[1:]
+    if min(times) < _FIRST_TIME or max(times) > _LAST_TIME:
+        raise ValueError(times)
+    if min(tokens) < 0 or max(tokens) >= MOST:
+        raise ValueError(tokens)
+    return list(map(_made, zip(repeat(True), tokens, times, repeat(""))))  # noqa: FBT003  # own_view
+
+
+def _any(lines: Sequence[str], time: int) -> list[Meta]:
+    """Read lines of any kind."""
+    found: list[Meta] = []
     for one in lines:
         kind = one[:1]
         if kind in {"u", "s"}:
             words = one[1:].split(" ", 2)
         else:
-            kind, words = "v", one.split(" ")
+            kind, words = "v", one.split(" ", 2)
         since = words[1] if len(words) > 1 else ""
-        time = int(since[1:]) if since.startswith("=") else time + int(since, 16)
-        found.append(_meta(kind, int(words[0], 16), time, words[2:]))
-    _, *about = head.split(" ")
-    if not about:
-        return Beside(before, None, found)
-    size, last = map(int, about)
-    if last != time:
-        raise ValueError(head)
-    return Beside(before, size, found)
+        time = int(since[1:]) if since[:1] == "=" else time + int(since, 16)
+        tokens = int(words[0], 16)
+        if not (_FIRST_TIME <= time <= _LAST_TIME and 0 <= tokens < MOST):
+            raise ValueError(one)
+        found.append(_meta(kind, tokens, time, words[2:]))
+    return found
 
 
 def all_own_views(text: bytes) -> bool:
     """Whether no line of a sidecar says that its message is not its own contract view."""
-    return b"\nu" not in text and b"\ns" not in text
+    # What else stands there is digits, in hex.
+    return b"u" not in text and b"s" not in text
 
 
 def metas_of(text: bytes) -> list[Meta]:
@@ -150,16 +180,14 @@ def _kind(meta: Meta) -> tuple[str, str]:
 
 
 def _meta(kind: str, tokens: int, created_at: int, rest: Sequence[str]) -> Meta:
-    if not (_FIRST_TIME <= created_at <= _LAST_TIME and 0 <= tokens < MOST):
-        raise ValueError(created_at, tokens)
     if kind == "v":
         if rest:
             raise ValueError(rest)
-        return Meta(True, tokens, created_at, "")  # noqa: FBT003  # by name it costs more
+        return _made((True, tokens, created_at, ""))
     made_id = rest[0] if rest else ""
     if kind == "u":
         made_id = _ulid_time(created_at // 1000) + made_id
-    return Meta(False, tokens, created_at, made_id)  # noqa: FBT003  # as above
+    return _made((False, tokens, created_at, made_id))
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,5 @@
 """The vocabulary: keys, versions, headers, messages as stored, consistency."""
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Self
@@ -18,7 +17,6 @@ LATEST = 10**18
 """No time comes up to this, in microseconds; it is far beyond the year 9999."""
 
 _LONGEST_ERAS = 2048
-_ERA = re.compile("[0-9A-Fa-f]+")
 LEAST_BYTES = 2
 """Of a message: ``{}``."""
 
@@ -123,40 +121,40 @@ class Header(NamedTuple):
         """
         form, inc, num, tag, *numbers, eras = line.decode("ascii").split(" ")
         reigns = [reign.partition(":") for reign in eras.split(",")]
-        digits = "".join((num, *numbers, *(since for _, _, since in reigns)))
-        if form != FORMAT or len(numbers) != _NUMBERS or not digits.isdigit():
+        if form != FORMAT or len(numbers) != _NUMBERS or len(eras) > _LONGEST_ERAS:
             raise ValueError(line)
-        eras_ = tuple((era, int(since)) for era, _, since in reigns)
-        header = cls._make((inc, int(num), tag, *map(int, numbers), eras_))
-        names = inc.isalnum() and tag.isalnum() and len(eras) <= _LONGEST_ERAS
-        if not (names and _fits(header) and _reigned(header)):
+        if not ("".join((num, *numbers)).isdigit() and inc.isalnum() and tag.isalnum()):
+            raise ValueError(line)
+        number, last = int(num), 0
+        eras_: list[tuple[str, int]] = []
+        for era, _, since in reigns:
+            began = int(since)
+            if not (era.isalnum() and since.isdigit() and last < began <= number):
+                raise ValueError(line)
+            last = began
+            eras_.append((era, began))
+        header = cls._make((inc, number, tag, *map(int, numbers), tuple(eras_)))
+        if _contradicts_itself(header):
             raise ValueError(line)
         return header
 
 
-def _fits(header: Header) -> bool:
-    """Whether no number is out of range, or against another one."""
-    held = header.next - header.first
-    return (
-        max(header.num, header.next, header.size, header.token_count, header.ttl_ms) < MOST
-        and max(header.updated, header.created) < MOST
-        and header.max_created < LATEST
-        and held >= 0
-        and header.size >= LEAST_BYTES * held
-        and (held > 0 or header.size == 0)
-        and header.edits < header.num
-        and header.fields_num <= header.num
+def _contradicts_itself(header: Header) -> bool:
+    """Whether a number is out of range, or against another one."""
+    _, num, _, first, next_, edits, size, tokens, newest, updated, created, ttl, fields_num, _ = (
+        header
     )
-
-
-def _reigned(header: Header) -> bool:
-    """Whether each reign began after the one before, and none after this version."""
-    last = 0
-    for era, since in header.eras:
-        if since <= last or not _ERA.fullmatch(era):
-            return False
-        last = since
-    return last <= header.num
+    return not (
+        first <= next_ < MOST
+        and (LEAST_BYTES * (next_ - first) <= size < MOST if first < next_ else size == 0)
+        and edits < num < MOST
+        and fields_num <= num
+        and tokens < MOST
+        and newest < LATEST
+        and updated < MOST
+        and created < MOST
+        and ttl < MOST
+    )
 
 
 class Meta(NamedTuple):

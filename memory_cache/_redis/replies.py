@@ -75,11 +75,15 @@ def span_of(
             the fields are none.
     """
     messages: list[StoredMessage] = []
+    size = 0
     for number, block in enumerate(blocks, block_of(start)):
+        if not is_text(block.bodies):
+            raise DamagedSessionError("a stored message cannot be read")
         messages.extend(block.messages())
         if start + len(messages) != min((number + 1) * BLOCK, header.next):
             raise DamagedSessionError("a block is not whole")
-    size = sum(len(block.bodies) + 1 for block in blocks) - len(messages)
+        size += len(block.bodies) + 1
+    size -= len(messages)
     others = header.next - header.first - len(messages)
     if size > header.size - LEAST_BYTES * others or (size < header.size and not others):
         raise DamagedSessionError("the messages do not have the bytes that the header says")
@@ -87,18 +91,6 @@ def span_of(
         _check_fields(fields)
     max_before = blocks[0].max_before if blocks else header.max_created
     return Span(header, left_ms, fields, start, messages, max_before)
-
-
-def block_read(bodies: bytes, sidecar: bytes) -> Block:
-    """
-    Return a block as the script that reads sends it.
-
-    Raises:
-        DamagedSessionError: its messages cannot be any.
-    """
-    if not is_text(bodies):
-        raise DamagedSessionError("a stored message cannot be read")
-    return Block(0, bodies, sidecar)
 
 
 def _check_fields(fields: bytes) -> None:

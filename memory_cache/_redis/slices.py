@@ -7,12 +7,12 @@ that expires, and one small script puts it in place; and what is large is read b
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any, Final
 
-from memory_cache._blocks import Block, block_of, block_start, is_digest, is_text
+from memory_cache._blocks import Block, block_of, block_start, is_digest, is_object, is_text
 from memory_cache._errors import DamagedSessionError
 from memory_cache._redis.errors import translating
 from memory_cache._redis.lane import Argument, Lane
@@ -33,6 +33,9 @@ _UNMEASURED_BYTES: Final = 4 * 1024 * 1024
 """Of a session that has no more, blocks are read without asking for their sizes first."""
 
 _PAUSE_SECONDS: Final = 0.02
+
+_IN_NO_TEXT: Final = (b"\xff", b"\0")
+"""Of what UTF-8 and JSON never have, what junk is made of. More would cost a tenth of the read."""
 
 _SMALL: Final = _SLICE_BYTES // BLOCK
 _SIDECAR: Final = 64 * BLOCK
@@ -171,8 +174,9 @@ class Slices:
         if now is None or now.edits != header.edits or not now.holds(header.version):
             return None
         found = dict(zip(names, values, strict=True))
-        # Here, and not when all has come: the store sends the next slice meanwhile.
-        _check(found)
+        for field, value in found.items():
+            if value is not None and not _may_be(field[0], value):
+                raise DamagedSessionError("a stored value is none of its kind")
         return found
 
     async def _sizes(self, name: str, names: Sequence[str]) -> dict[str, int]:
@@ -216,8 +220,8 @@ def _assembled(
             raise DamagedSessionError("a block is missing")
         start = block_start(number, header.first)
         digest = found.get(f"d{number}") or b""
-        lines = sidecar.count(b"\n")
-        if lines != len(_seqs(number, header)) or (digest and not all_own_views(sidecar)):
+        end = min((number + 1) * BLOCK, header.next)
+        if sidecar.count(b"\n") != end - start or (digest and not all_own_views(sidecar)):
             raise DamagedSessionError("a block's sidecar is not its own")
         blocks[number] = Block(start, bodies, sidecar, digest)
     return blocks
@@ -231,20 +235,13 @@ def _cut_to(count: int, sidecar: bytes) -> bytes:
     return b"\n".join((head.split(b" ", 1)[0], *lines[:count]))
 
 
-def _check(found: Mapping[str, bytes | None]) -> None:
-    """
-    Look at what was read of blocks, as closely as costs little.
-
-    Raises:
-        DamagedSessionError: a value is none of its kind.
-    """
-    for field, value in found.items():
-        if value is None:
-            continue
-        if field[0] == "d" and not is_digest(value):
-            raise DamagedSessionError("a block's digest cannot be read")
-        if field[0] in "bm" and not is_text(value):
-            raise DamagedSessionError("a stored message cannot be read")
+def _may_be(kind: str, value: bytes) -> bool:
+    """Whether a field of this kind may have this value; a sealed block is not looked through."""
+    if kind == "b":
+        return is_object(value) and not any(byte in value for byte in _IN_NO_TEXT)
+    if kind == "d":
+        return is_digest(value)
+    return kind == "t" or is_text(value)
 
 
 def _block(field: str) -> int:

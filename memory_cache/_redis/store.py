@@ -26,7 +26,7 @@ from memory_cache._redis.plans import (
     loosened,
     numbers_of,
 )
-from memory_cache._redis.replies import LateError, block_read, outcome_of, session_limit, span_of
+from memory_cache._redis.replies import LateError, outcome_of, session_limit, span_of
 from memory_cache._redis.script import APPEND, ASK, DELETE, READ, REWRITE, Script
 from memory_cache._redis.server_clock import ServerClock
 from memory_cache._redis.slices import Slices, header_of
@@ -163,9 +163,7 @@ class RedisStore:
         found = await self._slices.values(name, names, header)
         if found is None:
             return None
-        return {
-            number: digest for number in numbers if (digest := found[f"d{number}"]) is not None
-        }
+        return {number: digest for number in numbers if (digest := found[f"d{number}"]) is not None}
 
     async def put_record(self, key: SessionKey) -> tuple[Header, bytes] | None:
         """Return the record of the session's last PUT; see the port."""
@@ -354,8 +352,7 @@ class RedisStore:
             found = await self._slices.blocks(name, absent, header) if absent else {}
             if found is not None:
                 blocks = [
-                    found.get(number) or block_read(bodies, side)
-                    for number, (side, bodies) in parts
+                    found.get(number) or Block(0, bodies, side) for number, (side, bodies) in parts
                 ]
                 return span_of(header, left_ms, fields or None, int(start), blocks)
         raise AssertionError("unreachable: the last try reads in one piece")

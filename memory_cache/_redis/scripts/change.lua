@@ -43,7 +43,7 @@ local function reign(eras, num)
   if eras == '' then
     return era .. ':' .. num
   end
-  if string.match(eras, '(%x+):%d+$') == era then
+  if string.match(eras, '(%w+):%d+$') == era then
     return eras
   end
   while #eras > 1000 do
@@ -143,7 +143,7 @@ local function check(unwanted)
   local wanted = ARGV[6]
   if wanted ~= '' then
     local is = h and (h.inc .. ' ' .. h.num .. ' ' .. h.tag) or 'absent'
-    local fields = h and table.concat({'fields', h.inc, string.match(h.eras, '(%x+):%d+$'), h.fields_num}, ' ')
+    local fields = h and table.concat({'fields', h.inc, string.match(h.eras, '(%w+):%d+$'), h.fields_num}, ' ')
     if is ~= wanted and fields ~= wanted then
       return answer('mismatch', line)
     end

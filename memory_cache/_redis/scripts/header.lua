@@ -8,7 +8,7 @@ local BLOCK, MOST, LATEST, LONGEST = 64, 2 ^ 53, 1e18, 2048
 local function reigned(eras, num)
   local last, at, size = 0, 1, #eras
   while size <= LONGEST do
-    local _, to, since = string.find(eras, '^%x+:(%d+)', at)
+    local _, to, since = string.find(eras, '^%w+:(%d+)', at)
     since = tonumber(since)
     if not since or since <= last or since > num then
       return false
