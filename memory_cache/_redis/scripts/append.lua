@@ -6,15 +6,19 @@ local reply, h = check()
 if reply then
   return reply
 end
+local count = tonumber(ARGV[17])
+local function there(kind, number)
+  return redis.call('HEXISTS', key, kind .. text(number)) == 1
+end
+
 -- Nothing is added behind a hole, or over what is there already: what the header says of the end
--- must be so. Where the end is within a block, its sidecar and its size are looked at below.
+-- must be so. Where messages are added within a block, more is looked at below.
 local function ends_there(last)
-  if (last + 1) % BLOCK > 0 then
-    return redis.call('HEXISTS', key, 'm' .. text(last)) == 1
-  end
   local block = math.floor(last / BLOCK)
-  return (redis.call('HEXISTS', key, 'b' .. block) == 1 or redis.call('HEXISTS', key, 'm' .. text(last)) == 1)
-    and (beyond or redis.call('HEXISTS', key, 't' .. (block + 1)) == 0)
+  if (last + 1) % BLOCK > 0 then
+    return there('m', last) and (count > 0 or beyond or not there('m', last + 1))
+  end
+  return (there('b', block) or there('m', last)) and (beyond or not there('t', block + 1))
 end
 if h and not clear(h.next) then
   return redis.error_reply('MC_DAMAGED beyond')
@@ -22,7 +26,7 @@ elseif h and h.next > h.first and not ends_there(h.next - 1) then
   return redis.error_reply('MC_DAMAGED end')
 end
 h = advance(h)
-local count, from, held = tonumber(ARGV[17]), h.next, h.size
+local from, held = h.next, h.size
 h.size, h.tokens, h.next = h.size + tonumber(ARGV[18]), h.tokens + tonumber(ARGV[19]), from + count
 if h.size > tonumber(ARGV[11]) then
   return answer('full')
@@ -59,11 +63,11 @@ while at < h.next do
   -- See _sidecar.py. A block that would be too large for one value is not sealed.
   local first, size, last, rest = text(h.newest), 0, text(h.newest), ''
   if begin < at then
-    local there = redis.call('HMGET', key, 't' .. block, 'm' .. text(at))
-    first, size, last, rest = string.match(there[1] or '', '^(%d+) (%d+) (%-?%d+)(\n.+)$')
+    local found = redis.call('HMGET', key, 't' .. block, 'm' .. text(at))
+    first, size, last, rest = string.match(found[1] or '', '^(%d+) (%d+) (%-?%d+)(\n.+)$')
     size = tonumber(size)
     -- The first block that is held has all that the header counts, any other has not.
-    if not first or there[2] and not beyond or size > held or begin == h.first and size < held
+    if not first or found[2] and not beyond or size > held or begin == h.first and size < held
       or tonumber(first) > h.newest or tonumber(last) > h.newest then
       return redis.error_reply('MC_DAMAGED sidecar')
     end
