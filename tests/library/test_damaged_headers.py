@@ -1,4 +1,4 @@
-"""One rule of what a header is, in the scripts and in `Header.parse`; and no loop without an end."""
+"""One rule of what a header is, in scripts and in `Header.parse`; and no loop without an end."""
 
 import pytest
 import redis
@@ -27,7 +27,8 @@ def by_script(client: redis.Redis, name: str) -> bool:
     try:
         client.eval(READ.text, 1, name, "tail", "0", "0", "", "", "", "-1", "0", "1000")
     except redis.ResponseError as error:
-        assert "MC_DAMAGED header" in str(error)
+        if "MC_DAMAGED header" not in str(error):
+            raise
         return False
     return True
 
@@ -48,7 +49,7 @@ async def test_scripts_and_parser_agree(valkey: ValkeyServer, cache: SessionCach
     right = [
         header,
         header._replace(num=most, updated=most, created=most, ttl_ms=most, token_count=most),
-        header._replace(num=7, edits=6, fields_num=0, size=2, max_created=10**18 - 1),
+        header._replace(num=7, edits=6, fields_num=0, size=2, max_created=10**18 - 1000),
         header._replace(first=1, size=0),
         header._replace(num=9, eras=(("e", 1), ("f", 5), ("0a", 9))),
         header._replace(num=9999, eras=tuple(("e" * 10, at + 1) for at in range(130))),
