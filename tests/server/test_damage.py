@@ -20,12 +20,12 @@ import redis
 from library.helpers import heat
 from memory_cache import (
     DamagedSessionError,
+    Header,
     Page,
     Session,
     SessionCache,
     open_cache,
 )
-from memory_cache._types import Header
 from memory_cache_server.putting import Put
 from support.damaging import Case, Record, cases
 from support.in_process import serving

@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from memory_cache._types import BLOCK, Header
+from memory_cache import Header
 
 Record = Mapping[str, bytes]
+
+BLOCK = 64
 
 
 class Case(NamedTuple):
@@ -25,7 +27,7 @@ class Case(NamedTuple):
 def cases(record: Record) -> Iterator[Case]:
     """Every way in which this record may be damaged so that it can be told."""
     header = Header.parse(record["h"])
-    yield from _headers(header)
+    yield from headers(header)
     yield from _fields()
     yield from _records(header)
     last = header.next - 1
@@ -45,7 +47,8 @@ def cases(record: Record) -> Iterator[Case]:
         yield from _active_sidecars(f"t{last // BLOCK}", sidecar)
 
 
-def _headers(header: Header) -> Iterator[Case]:
+def headers(header: Header) -> Iterator[Case]:
+    """Every way in which a header may be none, or against what is there."""
     line = header.line().encode()
     size, count = header.size, header.next - header.first
     far = 10**8
