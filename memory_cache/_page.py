@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from memory_cache._json import stored_json
 from memory_cache._types import Header, Meta, SessionKey, Tier, Version
-
-_LARGE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -163,17 +160,10 @@ def fitting(metas: Sequence[Meta], max_tokens: int) -> int:
 
 
 def _array(chunks: Sequence[bytes], before: bytes = b"", after: bytes = b"") -> bytes:
-    # Canonical JSON holds no raw newline, so every one here stands between two messages.
     if not chunks:
         return before + b"[]" + after
-    if sum(map(len, chunks)) < _LARGE_BYTES:
-        return b"%b[%b]%b" % (before, b",".join(chunks).replace(b"\n", b","), after)
-    # Piece by piece: to make something large twice costs more than all of its pieces.
-    whole = BytesIO()
-    separator = before + b"["
-    for chunk in chunks:
-        whole.write(separator)
-        whole.write(chunk.replace(b"\n", b","))
-        separator = b","
-    whole.write(b"]" + after)
-    return whole.getvalue()
+    parts = list(chunks)
+    parts[0] = before + b"[" + parts[0]
+    parts[-1] += b"]" + after
+    # Canonical JSON holds no raw newline, so every one here stands between two messages.
+    return b",".join(parts).replace(b"\n", b",")

@@ -2,7 +2,7 @@
 -- What every script that reads a header begins with. `parse` is the rule of what a header is; it is
 -- written in docs/design.md ("A valid header"), and `Header.parse` (_types.py) is the same one.
 
-local BLOCK, MOST, LATEST, LONGEST = 64, 2 ^ 53, 1e18, 2048
+local BLOCK, MOST, LATEST, LONGEST, FEW = 64, 2 ^ 53, 1e18, 2048, 64
 
 -- Whether these are pairs of an era and the num it began with: in order, and none beyond num.
 local function reigned(eras, num)
@@ -51,5 +51,5 @@ end
 -- least. What passes bounds every loop over blocks, in scripts and in whoever asks them.
 local function has_room(key, h)
   local blocks = math.floor((h.next - 1) / BLOCK) - math.floor(h.first / BLOCK) + 1
-  return h.next == h.first or redis.call('HLEN', key) > 2 * blocks
+  return blocks <= FEW or redis.call('HLEN', key) > 2 * blocks
 end
