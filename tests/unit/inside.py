@@ -24,7 +24,7 @@ CALLED_BY_PARTS: Final[dict[str, tuple[object, str]]] = {
     "heartbeat": (Listener, "_renew"),
     "sweep": (RedisStore, "list_sessions"),
     "fence": (RedisBus, "fence"),
-    "index": (RedisStore, "find"),
+    "index": (RedisStore, "forget"),
 }
 """Something that each part which runs in the background calls: what it is of, and its name."""
 

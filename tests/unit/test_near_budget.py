@@ -192,14 +192,14 @@ def test_what_is_charged_is_what_it_takes(own_view: bool, count: int, name: str,
 
 def _stored(count: int, size: int, *, own_view: bool) -> Span:
     """A session as the store returns it: no two of its values are one object."""
-    line = header(count, next_=count).line().replace(" 0 ", " 1700000000000000 ").encode()
+    times = dict.fromkeys(("max_created", "updated", "created"), 1_700_000_000_000_000)
+    line = header(count, next_=count)._replace(**times, token_count=300 * count).line().encode()
     meta = b"v300 1700000000000000" if own_view else b"s300 1700000000000000 01JD00000000000000"
     found = [
         StoredMessage(b'{"n":%d,"x":"%b"}' % (at, b"x" * size), meta_of(meta))
         for at in range(count)
     ]
-    after = Header.parse(line)._replace(first=0, next=count, edits=0)
-    return Span(after, FOREVER, b'{"context":"%d"}' % count, 0, found, 0)
+    return Span(Header.parse(line), FOREVER, b'{"context":"%d"}' % count, 0, found, 0)
 
 
 def test_turned_off() -> None:
