@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory_cache import (
@@ -45,6 +46,14 @@ Fault = dict[str, Any]
 """One entry of the contract's list: type, loc, msg, and ctx where there is one."""
 
 RETRY_AFTER_SECONDS: Final = 1
+
+_ENDING: Final = frozenset({405, 413})
+"""
+Behind these the connection ends: the body was not read, and what is left of it could be endless.
+
+To read it only for the next request behind it would cost more than a new connection.
+"""
+_METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 _STATUS: Final[Sequence[tuple[type[MemoryCacheError], int, str]]] = (
     (TooLargeError, 413, "Too large"),
@@ -102,7 +111,10 @@ class Problem(Exception):  # noqa: N818  a thing to answer, not only a thing gon
             document["applied"] = self.applied
         # Not orjson: a fault may hold an integer beyond 64 bits, as a limit in its ctx.
         content = json.dumps({**document, **more}, ensure_ascii=True, separators=(",", ":"))
-        return Response(content, self.status, self.headers, "application/json")
+        headers = dict(self.headers)
+        if self.status in _ENDING:
+            headers["connection"] = "close"
+        return Response(content, self.status, headers, "application/json")
 
 
 def invalid(faults: Iterable[Fault], code: str = "invalid_input") -> Problem:
@@ -142,9 +154,11 @@ async def answer_framework(request: Request, error: Exception) -> Response:
     """Answer what routing found (no such path, wrong method), in the framework's words."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    problem = Problem(
-        status, status.name.lower(), status.phrase, error.detail, headers=error.headers
-    )
+    headers = error.headers
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        # The framework names those of the first route with this path; each method has its own.
+        headers = {"allow": ", ".join(_allowed(request))}
+    problem = Problem(status, status.name.lower(), status.phrase, error.detail, headers=headers)
     return problem.response(request.scope)
 
 
@@ -216,6 +230,16 @@ def _unexpected(scope: Scope, request_id: str) -> Response:
         applied="unknown",
     )
     return problem.response(scope, request_id=request_id)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods that the path of a request has."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    return [
+        method
+        for method in _METHODS
+        if any(r.matches({**request.scope, "method": method})[0] is Match.FULL for r in routes)
+    ]
 
 
 def _is_change(scope: Scope) -> bool:

@@ -3,6 +3,28 @@
 import logging
 import sys
 import time
+from typing import Final
+
+SELDOM_SECONDS: Final = 60.0
+
+
+class Seldom:
+    """A warning that clients can cause, so once a minute at most; it says how often it was due."""
+
+    def __init__(self, log: logging.Logger, what: str) -> None:
+        self._log = log
+        self._what = what
+        self._due = 0
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        """Warn, or count."""
+        self._due += 1
+        now = time.monotonic()
+        if now >= self._next:
+            self._log.warning("%s (%d times since this was last said)", self._what, self._due)
+            self._due = 0
+            self._next = now + SELDOM_SECONDS
 
 
 def configure(level: str) -> None:

@@ -1,15 +1,14 @@
 """Ready answers on one connection without a server: what only a transport can see."""
 
 import asyncio
-from typing import Any
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from memory_cache_server.fast_path import Answer
 from memory_cache_server.protocol import Protocol
+from support.connection import Transport, connected
 
 BODY = b"ready"
 READY = Answer(
@@ -37,35 +36,6 @@ class Application:
         await send(READY.end)
 
 
-class Transport(asyncio.Transport):
-    """Keeps what is written; never full by itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-
-    def write(self, data: Any) -> None:  # noqa: ANN401  # as theirs
-        """Keep it."""
-        self.written += data
-
-    def is_closing(self) -> bool:
-        """Never."""
-        return False
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401, ARG002  # as theirs
-        """Nothing is known."""
-        return default
-
-    def pause_reading(self) -> None:
-        """All is read already."""
-
-    def resume_reading(self) -> None:
-        """As above."""
-
-    def abort(self) -> None:
-        """It ends with the test."""
-
-
 def request(path: str) -> bytes:
     """A request."""
     return f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
@@ -86,17 +56,7 @@ async def state() -> ServerState:
 @pytest.fixture
 async def connection(application: Application, state: ServerState) -> tuple[Protocol, Transport]:
     """A connection that has just been made, and its transport."""
-    config = uvicorn.Config(
-        application,
-        interface="asgi3",
-        proxy_headers=False,
-        access_log=False,
-        log_config=None,
-        ws="none",
-    )
-    protocol, transport = Protocol(config, state, {}), Transport()
-    protocol.connection_made(transport)
-    return protocol, transport
+    return connected(application, state)
 
 
 async def until(transport: Transport, answers: int) -> None:
