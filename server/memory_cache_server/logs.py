@@ -1,30 +1,37 @@
 """One log for all processes of the server: standard error, a line per event, with the pid."""
 
 import logging
+import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 SELDOM_SECONDS: Final = 60.0
 
 
 class Seldom:
-    """A warning that clients can cause, so once a minute at most; it says how often it was due."""
+    """A warning that clients can cause: once a minute at most, then with how often it was due."""
 
-    def __init__(self, log: logging.Logger, what: str) -> None:
+    def __init__(
+        self, log: logging.Logger, what: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._log = log
         self._what = what
-        self._due = 0
-        self._next = 0.0
+        self._clock = clock
+        self._next = -math.inf
+        self._left_out = 0
 
     def __call__(self) -> None:
         """Warn, or count."""
-        self._due += 1
-        now = time.monotonic()
-        if now >= self._next:
-            self._log.warning("%s (%d times since this was last said)", self._what, self._due)
-            self._due = 0
-            self._next = now + SELDOM_SECONDS
+        now = self._clock()
+        if now < self._next:
+            self._left_out += 1
+            return
+        more = f" ({self._left_out} more since the last such line)" if self._left_out else ""
+        self._log.warning("%s%s", self._what, more)
+        self._next = now + SELDOM_SECONDS
+        self._left_out = 0
 
 
 def configure(level: str) -> None:

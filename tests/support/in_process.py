@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import uvicorn
@@ -32,15 +32,17 @@ async def serving(redis_url: str, **settings: object) -> AsyncIterator[httpx.Asy
 
 @asynccontextmanager
 async def listening(
-    redis_url: str, make: Callable[[Settings], ASGIApp] = create_app
+    redis_url: str,
+    make: Callable[[Settings], ASGIApp] = create_app,
+    http: type[asyncio.Protocol] | Literal["httptools"] = "httptools",
 ) -> AsyncIterator[str]:
     """
     The URL at which the application answers until the block ends, for clients of their own.
 
-    ``make`` may put layers around it.
+    ``make`` may put layers around it; ``http``: the protocol on each connection.
     """
     app = make(Settings.model_validate({"redis_url": redis_url}))
-    server = uvicorn.Server(uvicorn.Config(app, http="httptools", lifespan="on", log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, http=http, lifespan="on", log_config=None))
     # asyncio turns off Nagle's waiting only for sockets that say their protocol.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
