@@ -11,7 +11,13 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from memory_cache import CacheConfig, MemoryCacheError, open_cache, token_counter
-from memory_cache_server import routes_contract, routes_events, routes_own, routes_statistics
+from memory_cache_server import (
+    routes_absent,
+    routes_contract,
+    routes_events,
+    routes_own,
+    routes_statistics,
+)
 from memory_cache_server.describe import with_bodies
 from memory_cache_server.direct import Direct
 from memory_cache_server.errors import (
@@ -100,6 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(routes_own.router)
     app.include_router(routes_events.router)
     app.include_router(routes_statistics.router)
+    app.include_router(routes_absent.router)
     if settings.inspect:
         app.include_router(inspector.router)
     app.add_exception_handler(Problem, answer_own)

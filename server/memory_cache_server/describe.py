@@ -9,7 +9,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from memory_cache_server.documents import ErrorDocument
-from memory_cache_server.schemas import PatchSession, PostMessages, PromptBody, PutSession
+from memory_cache_server.schemas import (
+    ForgetBody,
+    PatchSession,
+    PostMessages,
+    PromptBody,
+    PutSession,
+)
 
 READ_HEADERS: Final = {
     "If-None-Match": "ETags of answers the client has: 304 if one is still right",
@@ -23,7 +29,13 @@ CHANGE_HEADERS: Final = {
 }
 PUT_HEADERS: Final = {**CHANGE_HEADERS, "Prefer": "`return=minimal`: answer what POST does"}
 
-_BODIES: Final[list[type[BaseModel]]] = [PutSession, PatchSession, PostMessages, PromptBody]
+_BODIES: Final[list[type[BaseModel]]] = [
+    PutSession,
+    PatchSession,
+    PostMessages,
+    PromptBody,
+    ForgetBody,
+]
 _REF: Final = "#/components/schemas/{model}"
 
 _ERRORS: Final = {
@@ -58,15 +70,17 @@ def answers(
 def operation(
     *,
     session: bool = False,
+    named: str | None = None,
     query: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
     headers: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what a route takes, for its `openapi_extra`."""
+    """Return what a route takes, for its `openapi_extra`; ``named``: the name in its path."""
     parameters: list[dict[str, Any]] = []
-    if session:
+    in_path = "session_id" if session else named
+    if in_path is not None:
         text = {"type": "string", "minLength": 1}
-        parameters.append({"name": "session_id", "in": "path", "required": True, "schema": text})
+        parameters.append({"name": in_path, "in": "path", "required": True, "schema": text})
     if query is not None:
         properties = query.model_json_schema().get("properties", {})
         parameters += [

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 from memory_cache_server.schemas import Extracted, MemoryRecord, Strategy
 
@@ -102,6 +102,19 @@ class Acknowledgement(BaseModel):
     """That it is done."""
 
     status: Literal["ok"]
+
+
+class ForgetDocument(BaseModel):
+    """What became of long-term memories: there are none."""
+
+    scanned: int
+    deleted: int
+    deleted_ids: list[str]
+    dry_run: bool = Field(description="as it was asked for")
+
+
+class SummaryViewsDocument(RootModel[list[dict[str, Any]]]):
+    """All summary views: there are none."""
 
 
 class FaultDocument(BaseModel):

@@ -138,6 +138,12 @@ def not_found(session_id: str) -> Problem:
     return Problem(404, "session_not_found", "No such session", f"Session {session_id} not found")
 
 
+def no_long_term_memory() -> Problem:
+    """Return the 400 of agent-memory-server where long-term memory is off."""
+    detail = "Long-term memory is disabled"
+    return Problem(400, "long_term_memory_disabled", detail, detail)
+
+
 def answer(error: Problem | MemoryCacheError, scope: Scope) -> Response:
     """Answer a request with an error that was raised on purpose."""
     problem = error if isinstance(error, Problem) else problem_of(error)

@@ -15,7 +15,6 @@ from memory_cache_server.describe import (
     PUT_HEADERS,
     READ_HEADERS,
     answers,
-    errors,
     operation,
 )
 from memory_cache_server.documents import (
@@ -25,7 +24,7 @@ from memory_cache_server.documents import (
     SessionDocument,
     SessionsDocument,
 )
-from memory_cache_server.errors import Problem, not_found
+from memory_cache_server.errors import Problem, no_long_term_memory, not_found
 from memory_cache_server.lookup import candidates, find_page
 from memory_cache_server.models import window_of
 from memory_cache_server.names import invalid_name, session_of
@@ -186,7 +185,7 @@ async def memory_prompt(request: Request) -> Response:
     inputs.query(request, PromptQuery)
     body = await inputs.body(request, PromptBody, services.settings.max_body_bytes)
     if body.long_term_search is not None and body.long_term_search is not False:
-        raise _no_long_term_memory()
+        raise no_long_term_memory()
     if body.session is None:
         detail = "Either session or long_term_search must be provided"
         raise Problem(400, "nothing_to_prompt", "Nothing to make a prompt of", detail)
@@ -209,18 +208,7 @@ async def memory_prompt(request: Request) -> Response:
     return json_response(prompt_document(page, body.query), headers)
 
 
-@router.post("/v1/long-term-memory/", responses=errors(400))
-async def long_term_memory() -> Response:
-    """Answer that there is no long-term memory here."""
-    raise _no_long_term_memory()
-
-
 async def _newest(session: Session, window: int | None, consistency: Consistency) -> Page:
     if window is None:
         return await session.transcript(consistency=consistency)
     return await session.window(window, consistency=consistency)
-
-
-def _no_long_term_memory() -> Problem:
-    detail = "Long-term memory is disabled"
-    return Problem(400, "long_term_memory_disabled", detail, detail)

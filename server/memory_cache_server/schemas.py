@@ -234,6 +234,23 @@ class PromptQuery(BaseModel):
     optimize_query: bool = False
 
 
+class ForgetBody(BaseModel):
+    """Which long-term memories to forget; checked, then ignored: there are none."""
+
+    policy: dict[str, Any]
+    pinned_ids: list[str] | None = None
+
+
+class ForgetQuery(BaseModel):
+    """Checked, then ignored, but for ``dry_run``."""
+
+    namespace: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    limit: int = 1000
+    dry_run: bool = True
+
+
 def _check_memories(memories: Sequence[ClientMemoryRecord]) -> None:
     for index, memory in enumerate(memories):
         if not memory.id:

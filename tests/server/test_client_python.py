@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +10,8 @@ from agent_memory_client import (
 )
 from agent_memory_client.models import (
     ClientMemoryRecord,
+    CreateSummaryViewRequest,
+    ForgetPolicy,
     MemoryMessage,
     MemoryRecord,
     MemoryStrategyConfig,
@@ -156,6 +158,52 @@ async def test_long_term_memory(client: MemoryAPIClient) -> None:
     await client.add_memories_to_working_memory("s", [ClientMemoryRecord(text="a")])
     with pytest.raises(MemoryServerError, match="Long-term memory is disabled"):
         await client.promote_working_memories_to_long_term("s")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.create_long_term_memory([ClientMemoryRecord(text="a")]),
+        lambda client: client.search_long_term_memory("tea"),
+        lambda client: client.get_long_term_memory("m"),
+        lambda client: client.edit_long_term_memory("m", {"text": "b"}),
+        lambda client: client.delete_long_term_memories(["m"]),
+        lambda client: client.create_summary_view(
+            CreateSummaryViewRequest(source="long_term", group_by=["user_id"])
+        ),
+    ],
+)
+async def test_disabled(
+    client: MemoryAPIClient, call: Callable[[MemoryAPIClient], Awaitable[object]]
+) -> None:
+    """What needs long-term memory is refused with the words that the other server has for it."""
+    with pytest.raises(MemoryServerError, match="Long-term memory is disabled") as refused:
+        await call(client)
+    assert refused.value.status_code == 400
+
+
+async def test_nothing_to_forget(client: MemoryAPIClient) -> None:
+    """Forgetting finds nothing."""
+    policy = ForgetPolicy(max_age_days=30)
+    for pinned in (None, ["m"]):
+        done = await client.forget_long_term_memories(policy, limit=5, pinned_ids=pinned)
+        assert (done.scanned, done.deleted, done.deleted_ids) == (0, 0, [])
+        assert done.dry_run
+
+
+async def test_no_summary_views(client: MemoryAPIClient) -> None:
+    """There are no summary views, nor tasks, and what is done to one says that it is not there."""
+    assert await client.list_summary_views() == []
+    assert await client.get_summary_view("v") is None
+    assert await client.get_task("t") is None
+    assert (await client.delete_summary_view("v")).status == "ok"
+    for call in (
+        client.list_summary_view_partitions("v"),
+        client.run_summary_view_partition("v", {"user_id": "u"}),
+        client.run_summary_view("v"),
+    ):
+        with pytest.raises(MemoryNotFoundError, match="summary-views/v/"):
+            await call
 
 
 async def test_tools(client: MemoryAPIClient) -> None:

@@ -247,7 +247,6 @@ async def test_list(http: httpx.AsyncClient) -> None:
     [
         ("/v1/working-memory", "http://test/v1/working-memory/"),
         ("/v1/working-memory/x/", "http://test/v1/working-memory/x"),
-        ("/v1/long-term-memory", "http://test/v1/long-term-memory/"),
     ],
 )
 async def test_slash_is_redirected(http: httpx.AsyncClient, path: str, location: str) -> None:
