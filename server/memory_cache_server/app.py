@@ -100,6 +100,9 @@ def create_app(settings: Settings) -> FastAPI:
         version=_release(),
         description="Working memory for LLM agents.",
         lifespan=lifespan,
+        # The framework's pages load their scripts from a host that is none of ours.
+        docs_url=None,
+        redoc_url=None,
     )
     app.openapi = with_bodies(app)  # type: ignore[method-assign]  # the framework's documented way
     app.include_router(routes_contract.router)

@@ -74,6 +74,14 @@ async def test_put_echoes_the_session(http: httpx.AsyncClient) -> None:
     assert "x-deprecation-warning" not in response.headers
 
 
+async def test_empty_scope_is_none(http: httpx.AsyncClient) -> None:
+    """An empty namespace or user is none, in the echo as in what is read later."""
+    echoed = (await http.put(SESSION, json={"namespace": "", "user_id": ""})).json()
+    read = (await http.get(f"{SESSION}?namespace=&user_id=")).json()
+    assert [echoed["namespace"], echoed["user_id"]] == [None, None]
+    assert [read["namespace"], read["user_id"]] == [None, None]
+
+
 async def test_get_answers_what_was_put(http: httpx.AsyncClient) -> None:
     """A GET answers what the PUT echoed, but for data, which is an object where none was sent."""
     body = {"messages": [message("a"), message("b")], "context": "c"}
@@ -336,6 +344,13 @@ async def test_the_log_says_how_tokens_are_counted(
         async with serving(valkey_url):
             name, _ = token_counter()
             assert f"tokens are counted by {name}" in caplog.text
+
+
+async def test_no_page_of_another_host(http: httpx.AsyncClient) -> None:
+    """The framework's pages, which load scripts from elsewhere, are off; the document is there."""
+    for path in ("/docs", "/redoc", "/docs/oauth2-redirect"):
+        assert (await http.get(path)).status_code == 404
+    assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.")
 
 
 async def test_openapi_describes_every_route(http: httpx.AsyncClient) -> None:
