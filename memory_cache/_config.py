@@ -1,7 +1,8 @@
 """Every limit of the library, with its unit in its name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from math import isfinite
 from typing import Self
 
 KIB = 1024
@@ -73,6 +74,11 @@ class CacheConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, at once rather than at the first request."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not isfinite(value):
+                reason = f"{field.name} must be a finite number"
+                raise ValueError(reason)
         if any(brace in self.prefix for brace in "{}") or not self.prefix.isprintable():
             reason = "prefix: braces and control characters would move the hash tag"
             raise ValueError(reason)

@@ -7,13 +7,21 @@ that agent-memory-server has too, with the same meaning, has its name; the other
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -25,6 +33,12 @@ from memory_cache import open_cache
 
 KIB = 1024
 MIB = 1024 * KIB
+DAY = 24 * 60 * 60
+MOST_BYTES = 2**53 - 1
+"""What the store's scripts can count: their numbers are doubles."""
+
+_REFUSED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Controls, halves of surrogate pairs, and the two separators that break lines."""
 
 Durability = Literal["always", "everysec", "none"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -42,7 +56,7 @@ class Settings(BaseModel):
     Making one reads neither environment nor files: `load` does.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(
@@ -95,30 +109,45 @@ class Settings(BaseModel):
         default="INFO", description="what goes to the log", validation_alias="log_level"
     )
     grace_seconds: int = Field(
-        default=10, ge=0, description="how long requests in flight may take to finish at the end"
+        default=10,
+        ge=0,
+        le=DAY,
+        description="how long requests in flight may take to finish at the end",
     )
     near_cache_bytes: int = Field(
         default=64 * MIB,
         ge=0,
+        le=MOST_BYTES,
         description="near cache of each worker, ready answers and names included; 0 turns it off",
     )
     staleness_seconds: float = Field(
-        default=1.0, gt=0, description="no answer is older than this unless the newest is asked for"
+        default=1.0,
+        gt=0,
+        le=DAY,
+        description="no answer is older than this unless the newest is asked for",
     )
     store_timeout_seconds: float = Field(
-        default=2.0, gt=0, description="how long one call may wait for the store"
+        default=2.0, gt=0, le=DAY, description="how long one call may wait for the store"
     )
     slow_reader_seconds: float = Field(
-        default=30.0, gt=0, description="how long a follower may take nothing before it is cut off"
+        default=30.0,
+        gt=0,
+        le=DAY,
+        description="how long a follower may take nothing before it is cut off",
     )
     inspect: bool = Field(
         default=False, description="offer /inspect, a page that shows every session"
     )
-    max_message_bytes: int = Field(default=MIB, ge=1, description="largest message")
+    max_message_bytes: int = Field(default=MIB, ge=1, le=MOST_BYTES, description="largest message")
     max_session_bytes: int = Field(
-        default=256 * MIB, ge=1, description="largest sum of the messages of a session"
+        default=256 * MIB,
+        ge=1,
+        le=MOST_BYTES,
+        description="largest sum of the messages of a session",
     )
-    max_body_bytes: int = Field(default=64 * MIB, ge=1, description="largest body of a request")
+    max_body_bytes: int = Field(
+        default=64 * MIB, ge=1, le=MOST_BYTES, description="largest body of a request"
+    )
     require_message_timestamps: bool = Field(
         default=False,
         description="refuse messages without a created_at that can be read",
@@ -127,9 +156,26 @@ class Settings(BaseModel):
     max_future_timestamp_seconds: int = Field(
         default=300,
         ge=0,
+        le=100 * 365 * DAY,
         description="how far ahead of our clock a created_at may be",
         validation_alias="max_future_timestamp_seconds",
     )
+
+    @field_validator("host", "redis_url", "data_dir", "prefix")
+    @classmethod
+    def _is_printable(cls, value: str | Path | None) -> str | Path | None:
+        if any(unicodedata.category(char) in _REFUSED for char in str(value)):
+            raise ValueError("must not hold control characters")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _names_a_host(cls, host: str) -> str:
+        try:
+            host.encode("idna")  # as it is looked up
+        except UnicodeError:
+            raise ValueError("is not the name of a host") from None
+        return host
 
     # How a worker divides `near_cache_bytes`. What it remembers of names it needs for writing, so
     # it has some bytes for that without a near cache, too.
@@ -261,7 +307,7 @@ def _explain(error: ValidationError, origins: Mapping[str, Origin]) -> str:
         field = str(detail["loc"][0])
         origin = origins[field]
         name = flag_name(field) if origin == "flag" else f"{env_name(field)} ({origin})"
-        reasons.append(f"{name}: {detail['msg']}")
+        reasons.append(f"{name}: {detail['msg'].removeprefix('Value error, ')}")
     return "; ".join(reasons)
 
 

@@ -158,6 +158,43 @@ def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert "earthquake" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--folder", "--histories", "--json"])
+def test_place_that_is_not_there(
+    tmp_path: Path, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A place to write to is made before anything runs; where it cannot be, one line says so."""
+    place = tmp_path / "some" / "where"
+    # Of a fault that is not known it runs nothing.
+    assert main(["--faults", "earthquake", flag, str(place)]) == CANNOT_RUN
+    assert place.exists()
+    capsys.readouterr()
+    (tmp_path / "file").touch()
+    assert main(["--seconds", "1", flag, str(tmp_path / "file" / "in" / "it")]) == CANNOT_RUN
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": Not a directory")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *([flag, value] for flag in ("--seconds", "--pace") for value in ("inf", "nan", "0", "x")),
+        *([flag, value] for flag in ("--workers", "--clients", "--sessions") for value in "0x"),
+        ["--worker", "'"],
+    ],
+)
+def test_value_that_is_none(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A number it cannot run with is refused by the name of its flag."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == CANNOT_RUN
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .partition("error: ")[2]
+        .startswith(f"argument {words[0]}: ")
+    )
+
+
 def test_without_valkey(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

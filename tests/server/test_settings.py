@@ -84,6 +84,50 @@ def test_a_bad_value_is_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) 
     assert "sesame" not in str(refused.value)
 
 
+NUMBERS = [
+    field for field, info in Settings.model_fields.items() if info.annotation in {int, float}
+]
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "Infinity", "1e400", "1e300", "9" * 30])
+@pytest.mark.parametrize("origin", ["flag", "environment"])
+def test_number_that_is_none(
+    field: str, value: str, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no clock and no counter can hold is refused, wherever it stands."""
+    if origin == "environment":
+        monkeypatch.setenv(env_name(field), value)
+    with pytest.raises(ConfigurationError) as refused:
+        load({field: value} if origin == "flag" else {})
+    name = flag_name(field) if origin == "flag" else f"{env_name(field)} (environment)"
+    assert str(refused.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("field", ["host", "redis_url", "data_dir", "prefix"])
+@pytest.mark.parametrize("char", ["\x01", "\n", "\x7f", "\x9b", "\u2028", "\udcff"])
+def test_control_characters(field: str, char: str) -> None:
+    """A text that would break a line, a key or a file's name is refused, and not repeated."""
+    start = "redis://h:1/" if field == "redis_url" else "/sesame"
+    with pytest.raises(ConfigurationError, match=f"^{flag_name(field)}: .*") as refused:
+        load({field: f"{start}{char}x"})
+    assert str(refused.value).isprintable()
+    assert "sesame" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "."])
+def test_host_that_is_none(host: str) -> None:
+    """A text that cannot be the name of a host is refused, before it is looked up."""
+    with pytest.raises(ConfigurationError, match=r"^--host: is not the name of a host$"):
+        load({"host": host})
+
+
+@pytest.mark.parametrize("host", ["::", "fe80::1%eth0", "0.0.0.0", "büro.example", "localhost."])
+def test_hosts(host: str) -> None:
+    """Names and addresses of all kinds are hosts."""
+    assert load({"host": host}).settings.host == host
+
+
 @pytest.mark.parametrize("url", ["redis://[", "redis://h:99999", "redis://:sesame#x@h:1"])
 def test_redis_url_that_is_none(url: str) -> None:
     """A URL whose address cannot be one is refused at once; nothing of it is shown."""

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import math
 import shlex
 import signal
 import sys
@@ -59,14 +60,19 @@ def _parser() -> argparse.ArgumentParser:
         " Exit status: 0 clean, 1 something is wrong, 2 it cannot run here.",
     )
     add = parser.add_argument
-    add("--seconds", type=float, default=60.0, help="how long (default: 60)")
+    add("--seconds", type=_positive, default=60.0, help="how long (default: 60)")
     add("--seed", type=int, default=1, help="what the faults are drawn from (default: 1)")
-    add("--workers", type=int, default=3, help="worker processes (default: 3)")
-    add("--clients", type=int, default=8, help="clients (default: 8)")
-    add("--sessions", type=int, default=12, help="sessions they share (default: 12)")
+    add("--workers", type=_count, default=3, help="worker processes (default: 3)")
+    add("--clients", type=_count, default=8, help="clients (default: 8)")
+    add("--sessions", type=_count, default=12, help="sessions they share (default: 12)")
     add("--faults", default="", help="only these, by name, with commas between")
-    add("--pace", type=float, default=1.0, help="factor on every pause and hold (default: 1)")
-    add("--worker", default="", help="a command that runs another worker, to see it caught")
+    add("--pace", type=_positive, default=1.0, help="factor on every pause and hold (default: 1)")
+    add(
+        "--worker",
+        type=_words,
+        default=[],
+        help="a command that runs another worker, to see it caught",
+    )
     add("--folder", type=Path, help="where to keep logs meanwhile (default: in memory, if it can)")
     add("--histories", type=Path, help="a folder to keep the histories of what went wrong in")
     add("--json", type=Path, help="write the report to this file, too")
@@ -90,9 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pace=given.pace,
         folder=given.folder,
         histories=given.histories,
-        **({"command": shlex.split(given.worker)} if given.worker else {}),
+        **({"command": given.worker} if given.worker else {}),
     )
     try:
+        _make_places(given.folder, given.histories, given.json)
         report = asyncio.run(_run(wish))
     except CannotRunError as error:
         print(error, file=sys.stderr)
@@ -103,6 +110,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         given.json.write_text(json.dumps(report.document(), indent=1) + "\n")
     return CLEAN if report.is_clean else WRONG
+
+
+def _positive(text: str) -> float:
+    """Read seconds, or a factor."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError("must be a finite number above 0")
+    return number
+
+
+def _count(text: str) -> int:
+    """Read how many."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a number, 1 or more")
+    return int(text)
+
+
+def _words(text: str) -> list[str]:
+    """Read a command."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is not a command: {error}") from None
+
+
+def _make_places(folder: Path | None, histories: Path | None, report: Path | None) -> None:
+    """Make what is written to, before anything runs; `CannotRunError` if it is not to be had."""
+    try:
+        for place in (folder, histories, report.parent if report else None):
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)
+        if report is not None:
+            report.open("a").close()
+    except OSError as error:
+        raise CannotRunError(f"{error.filename}: {error.strerror}") from error
 
 
 async def _run(wish: Wish) -> Report:
