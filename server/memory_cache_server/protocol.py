@@ -1,13 +1,16 @@
-"""HTTP/1.1 on one connection: uvicorn's protocol, and what it does otherwise."""
+"""
+HTTP/1.1 on one connection: uvicorn's protocol, and what it does otherwise.
+
+Of uvicorn it uses what is not documented: `uvicorn_hooks` lists that, and looks for it at start.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, cast
 
 import httptools
 from starlette.types import Scope
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -116,7 +119,9 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["state"][ABORT] = self.transport.abort
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(
+        self, cycle: RequestResponseCycle, app: Callable[..., Awaitable[None]]
+    ) -> None:
         # With more requests waiting, each ready answer would be given from within the one before.
         answer = None
         if (

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Literal
 
 import uvicorn
 import uvloop
@@ -23,11 +24,10 @@ from pydantic import BaseModel
 from starlette.types import Message, Receive, Scope, Send
 
 from memory_cache import MemoryCacheError
-from memory_cache_server import logs
+from memory_cache_server import logs, uvicorn_hooks
 from memory_cache_server.app import create_server, load_counter
 from memory_cache_server.event_stream import FINISHING
 from memory_cache_server.fast_path import FastPath
-from memory_cache_server.protocol import Protocol
 from memory_cache_server.settings import Settings
 
 COULD_NOT_START = 3
@@ -172,7 +172,7 @@ def _configuration(app: _Application, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         interface="asgi3",
-        http=Protocol,
+        http=_protocol(),
         ws="none",
         lifespan="on",
         loop="none",
@@ -183,6 +183,22 @@ def _configuration(app: _Application, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         timeout_graceful_shutdown=settings.grace_seconds,
     )
+
+
+def _protocol() -> type[asyncio.Protocol] | Literal["auto"]:
+    """Return what talks HTTP on a connection: uvicorn's own, where ours cannot stand on it."""
+    missing = uvicorn_hooks.missing()
+    if missing:
+        _log.warning(
+            "uvicorn %s has no %s: its own protocol serves; hot reads are slower, and a request"
+            " that offers h2c loses its body",
+            uvicorn.__version__,
+            ", ".join(missing),
+        )
+        return "auto"
+    from memory_cache_server.protocol import Protocol  # noqa: PLC0415  # cannot be without these
+
+    return Protocol
 
 
 def _claim_stdout() -> int:
