@@ -8,6 +8,7 @@ from typing import Final
 from memory_cache._clock import SystemClock
 from memory_cache._config import CacheConfig
 from memory_cache._ending import to_the_end
+from memory_cache._hooks import workable
 from memory_cache._listener import Listener
 from memory_cache._near import NearCache
 from memory_cache._ports import Bus, Clock, Store
@@ -44,7 +45,7 @@ def open_cache(
         StoreError: there is no server, or its ACL does not permit what is needed.
         IncompatibleStoreError: the server is too old.
     """
-    wanted, where = config or CacheConfig(), read_url(url)
+    wanted, where = workable(config or CacheConfig()), read_url(url)
     if credential_provider is not None and where.options.keys() & {"username", "password"}:
         raise ValueError("the Redis URL has a user name or password beside a credential provider")
 

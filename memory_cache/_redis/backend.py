@@ -17,6 +17,7 @@ from memory_cache._redis.credentials import Credentials, Renewal
 from memory_cache._redis.errors import translating
 from memory_cache._redis.keys import Keys
 from memory_cache._redis.lane import Lane
+from memory_cache._redis.packing import pack, pack_slowly
 from memory_cache._redis.permissions import check
 from memory_cache._redis.store import RedisStore
 from memory_cache._redis.url import StoreUrl
@@ -50,6 +51,8 @@ class RedisBackend:
             IncompatibleStoreError: the server is too old.
             StoreError: there is no server, or it does not permit what is needed.
         """
+        if pack is pack_slowly:
+            _log.warning("hiredis does not pack commands as it did: Python does, more slowly")
         if url.without_effect:
             _log.warning("without effect in the Redis URL: %s", ", ".join(url.without_effect))
         credentials = None if provider is None else Credentials(provider)

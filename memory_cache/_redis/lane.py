@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import Any, Final
 
 import redis.exceptions as theirs
-from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 
 from memory_cache._background import crashed
@@ -20,6 +19,7 @@ from memory_cache._ending import end
 from memory_cache._errors import CacheClosedError, MemoryCacheError
 from memory_cache._redis.connect import Dialer, Node
 from memory_cache._redis.errors import ENDS, lost, slow, talking, translated
+from memory_cache._redis.packing import pack
 from memory_cache._redis.script import ALL, Script
 from memory_cache._stats import Counters
 
@@ -109,8 +109,9 @@ class Lane:
                 failures += 1
                 continue
             failures = 0
-            # Now: it forgets its own on many a way to its end.
-            writer = connection._writer  # noqa: SLF001  # it has no public name
+            # Now: it forgets its own on many a way to its end. It has no public name; without it
+            # a store that hangs keeps the socket for as long as the system lets it.
+            writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
             try:
                 await self._serve(connection)
             finally:
@@ -177,9 +178,7 @@ class Lane:
                 # From here on they count as sent: a part of the batch may have left.
                 self._sent.extend(batch)
                 # redis-py packs in Python, at several times the cost.
-                packed = b"".join(
-                    [pack_command(call.command) for call in batch]  # type: ignore[arg-type] # their stub says one item
-                )
+                packed = b"".join([pack(call.command) for call in batch])
                 with talking():
                     await connection.send_packed_command(packed, check_health=False)
 
