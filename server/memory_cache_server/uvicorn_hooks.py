@@ -51,6 +51,7 @@ _FIELDS: Final = {
 
 _REQUEST: Final = b"GET / HTTP/1.1\r\nhost: x\r\n"
 _UPGRADE: Final = b"connection: upgrade\r\nupgrade: h2c\r\n"
+_LAST: Final = b"connection: close\r\n"
 
 
 def missing() -> list[str]:
@@ -91,9 +92,11 @@ def _fields(protocol: Any) -> Iterator[str]:  # noqa: ANN401  # it may be of any
     one = type(_PROTOCOL, (protocol,), watched)(config, ServerState(), {}, _loop=object())
     try:
         one.connection_made(asyncio.Transport())
-        one.parser.feed_data(_REQUEST + b"\r\n")
         with contextlib.suppress(httptools.HttpParserUpgrade):
             one.parser.feed_data(_REQUEST + _UPGRADE + b"\r\n")
+        one.parser.feed_data(_REQUEST + _LAST + b"\r\n")
+        if one.cycle.keep_alive:
+            yield "cycle.keep_alive that is false where the client closes"
     except Exception as error:  # noqa: BLE001  # whatever it is, it was not made for this
         yield f"way through a request ({type(error).__name__})"
     yield from (f"a call of {name}" for name in watched if name not in asked)
