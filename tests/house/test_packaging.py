@@ -88,3 +88,12 @@ def test_install_lines_work_in_a_checkout() -> None:
 
 def _lua(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.lua"))
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "hiredis", "cachetools"])
+def test_private_parts_are_held(name: str) -> None:
+    """A package of which more is used than is documented is held to what was tried."""
+    project = pyproject()["project"]
+    needs = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    (bounds,) = [each for each in needs if re.match(rf"{name}\b", each)]
+    assert re.search(r">=[\d.]+,<[\d.]+$", bounds)
