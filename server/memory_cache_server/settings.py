@@ -76,14 +76,14 @@ class Settings(BaseModel):
     worker_start_seconds: float = Field(
         default=60.0,
         gt=0,
-        allow_inf_nan=False,
+        le=DAY,
         description="how long a worker may take to come up; then it is killed, and another one is"
         " tried",
     )
     worker_stall_seconds: float = Field(
         default=30.0,
         ge=0,
-        allow_inf_nan=False,
+        le=DAY,
         description="how long a worker may give no sign of life; then it is killed, and another"
         " takes its place; 0 waits for ever",
     )
