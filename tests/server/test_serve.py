@@ -383,16 +383,6 @@ def test_unknown_flag(tmp_path: Path) -> None:
     assert "--redis" in ended.stderr
 
 
-@pytest.mark.parametrize("words", [("--staleness-seconds", "inf"), ("--prefix", "a\x01b")])
-@pytest.mark.parametrize("command", ["serve", "config"])
-def test_value_that_is_none(tmp_path: Path, command: str, words: tuple[str, str]) -> None:
-    """A value that nothing can be done with is one line that names the setting, exit 2."""
-    ended = run(command, *words, cwd=tmp_path)
-    assert ended.returncode == 2
-    (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"memory-cache: {words[0]}: ")
-
-
 def test_offer_of_http_2_is_passed_over(data_dir: Path) -> None:
     """The body of a request that offers h2c, as Java's client does, is not lost."""
     head = (

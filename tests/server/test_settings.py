@@ -14,7 +14,7 @@ from memory_cache_server.settings import (
     mask,
     shown,
 )
-from support.serving import OURS
+from support.serving import OURS, run
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +126,16 @@ def test_host_that_is_none(host: str) -> None:
 def test_hosts(host: str) -> None:
     """Names and addresses of all kinds are hosts."""
     assert load({"host": host}).settings.host == host
+
+
+@pytest.mark.parametrize("words", [("--staleness-seconds", "inf"), ("--prefix", "a\x01b")])
+@pytest.mark.parametrize("command", ["serve", "config"])
+def test_value_that_is_none(tmp_path: Path, command: str, words: tuple[str, str]) -> None:
+    """A value that nothing can be done with is one line that names the setting, exit 2."""
+    ended = run(command, *words, cwd=tmp_path)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"memory-cache: {words[0]}: ")
 
 
 @pytest.mark.parametrize("url", ["redis://[", "redis://h:99999", "redis://:sesame#x@h:1"])
