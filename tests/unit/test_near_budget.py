@@ -192,8 +192,9 @@ def test_what_is_charged_is_what_it_takes(own_view: bool, count: int, name: str,
 
 def _stored(count: int, size: int, *, own_view: bool) -> Span:
     """A session as the store returns it: no two of its values are one object."""
-    times = dict.fromkeys(("max_created", "updated", "created"), 1_700_000_000_000_000)
-    line = header(count, next_=count)._replace(**times, token_count=300 * count).line().encode()
+    now = 1_700_000_000_000_000
+    given = header(count, next_=count)._replace(max_created=now, updated=now, created=now)
+    line = given.line().encode()
     meta = b"v300 1700000000000000" if own_view else b"s300 1700000000000000 01JD00000000000000"
     found = [
         StoredMessage(b'{"n":%d,"x":"%b"}' % (at, b"x" * size), meta_of(meta))
