@@ -60,6 +60,10 @@ def _answers(responses: Mapping[str, Json]) -> Iterator[str]:
 
 
 def _fields(schema: Json) -> Iterator[str]:
+    if "properties" not in schema:
+        yield f"A document of this form: {_type(schema)}."
+        yield ""
+        return
     yield from _table("field", "type", "", "meaning")
     required = schema.get("required", ())
     for name, field in schema["properties"].items():

@@ -58,7 +58,7 @@ def test_a_seed_replays_in_another_process() -> None:
 
 def test_seeds_differ_and_each_meets_something() -> None:
     """Of some seeds every kind of fault is struck, and near cache and store both answer."""
-    outcomes = list(map(simulate, range(60)))
+    outcomes = list(map(simulate, range(90)))
     kinds = {fault.kind for outcome in outcomes for fault in outcome.history.faults}
     assert {"kill", "freeze", "takeover", "flush", "evict", "late", "no_reply", "again"} <= kinds
     tiers = [read.tier for outcome in outcomes for read in outcome.history.reads]

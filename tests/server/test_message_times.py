@@ -43,6 +43,9 @@ NO_TIMES: list[object] = [
     [],
     10**18,
 ]
+MOST_AHEAD = 100 * 365 * 24 * 3600
+"""The most that the setting allows."""
+
 OUT_OF_BOUNDS = [-1, "1969-12-31T23:59:59Z", 20_000_000_000, "9999-12-31T23:59:59-02:00"]
 
 Way = Callable[[httpx.AsyncClient, dict[str, Any]], Awaitable[httpx.Response]]
@@ -204,7 +207,7 @@ async def test_times_out_of_bounds(valkey_url: str, given: object, *, required: 
         (300, 200, True),
         (300, 400, False),
         (86400, 3600, True),
-        (10**15, 10**10, True),
+        (MOST_AHEAD, 3 * 10**9, True),
     ],
 )
 async def test_how_far_ahead(
@@ -217,15 +220,3 @@ async def test_how_far_ahead(
         assert response.status_code == (200 if taken else 422)
         if taken:
             assert await shown(http) == sent.replace("+00:00", "Z")
-
-
-async def test_the_end_of_time(valkey_url: str) -> None:
-    """However far ahead is allowed, what has no place in UTC's calendar is refused by each way."""
-    late = message("x", created_at="9999-12-31T23:59:59-02:00")
-    last = "9999-12-31T23:59:58Z"
-    async with serving(valkey_url, max_future_timestamp_seconds=10**15) as http:
-        for way in (post_both, put_first):
-            assert (await way(http, late)).status_code == 422
-            assert (await way(http, message("x", created_at=last))).status_code == 200
-            assert await shown(http) == last
-            await http.delete(SESSION)

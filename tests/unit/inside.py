@@ -28,7 +28,7 @@ CALLED_BY_PARTS: Final[dict[str, tuple[object, str]]] = {
 }
 """Something that each part which runs in the background calls: what it is of, and its name."""
 
-CALLED_BY_LANE: Final[tuple[object, str]] = (lane, "pack_command")
+CALLED_BY_LANE: Final[tuple[object, str]] = (lane, "pack")
 
 
 def some_place() -> Place:
