@@ -69,8 +69,6 @@ async def test_deltas_feed_a_ring(valkey: ValkeyServer, valkey_url: str) -> None
     assert found["evalsha"] == found["publish"]
     assert found["publish"] - 1000 <= 10, "fences, of both workers"
     assert found["hmget"] <= 2 * 1000 + 1000 // 64 + 1, "two an append, and one that seals"
-        "two of each append, one more to seal a block"
-    )
 
 
 async def test_one_fence_for_a_thousand(valkey: ValkeyServer, valkey_url: str) -> None:
