@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from memory_cache import SessionCache
+from memory_cache._background import kept
 
 _LASTING: Final = Counter(
     {
-        "RedisBus.run": 1,
+        "Listener._listen": 1,
         "_Subscription._read": 1,
         "_Subscription._write": 1,
         "Listener._beat": 1,
@@ -42,7 +43,7 @@ def held(cache: SessionCache, own_tasks: Counter[str], own_sockets: int) -> dict
     stand = defaultdict[str, set[str]](set)
     tasks = Counter[str]()
     for task in asyncio.all_tasks():
-        name = getattr(task.get_coro(), "__qualname__", "?")
+        name = _running(task)
         tasks[name] += 1
         stand[name].add(_standing(task))
     many = tasks - _LASTING - own_tasks
@@ -50,6 +51,14 @@ def held(cache: SessionCache, own_tasks: Counter[str], own_sockets: int) -> dict
     found["sockets"] = max(0, sockets() - _CONNECTIONS - _SOCKETS - own_sockets)
     found["waiters"] = len(cache._parts.near.waiters)  # noqa: SLF001  # it has no public name
     return dict(+found)
+
+
+def _running(task: "asyncio.Task[object]") -> str:
+    """Return the name of what a task runs; of one that is begun again if it crashes, of that."""
+    outer: object = task.get_coro()
+    inner = getattr(outer, "cr_await", None)
+    is_kept = getattr(outer, "__qualname__", "") == kept.__qualname__
+    return getattr(inner if is_kept else outer, "__qualname__", "?")
 
 
 def _standing(task: "asyncio.Task[object]") -> str:
