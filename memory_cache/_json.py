@@ -21,6 +21,8 @@ _INT64: Final = range(-(2**63), 2**64)
 _LONGEST_INT64: Final = 20
 _SPACE: Final = b" \t\n\r"
 _CONTAINERS: Final = frozenset({dict, list})
+_DEEPEST: Final = 250
+"""orjson reads 1024 levels, and writes 254; no setting of ours allows so many."""
 
 
 def canonical(value: object, field: str, *, max_depth: int) -> bytes:
@@ -78,6 +80,20 @@ def stored_json(text: bytes, what: str = "a stored message") -> Any:  # noqa: AN
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise DamagedSessionError(f"{what} cannot be read") from error
+
+
+def stored_fields(text: bytes) -> dict[str, Any]:
+    """
+    Parse the fields of a session as the store holds them.
+
+    Raises:
+        DamagedSessionError: they are no object of JSON, or one that could not be written again.
+    """
+    what = "the fields"
+    fields = stored_json(text, what)
+    if not isinstance(fields, dict) or _deeper(text, _DEEPEST, fields):
+        raise DamagedSessionError(f"{what} cannot be read")
+    return fields
 
 
 def _same_but_for_space(one: bytes, other: bytes) -> bool:

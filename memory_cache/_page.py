@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from memory_cache._json import stored_json
+from memory_cache._json import stored_fields, stored_json
 from memory_cache._types import Header, Meta, SessionKey, Tier, Version
 
 
@@ -110,10 +110,9 @@ class Page:
         The fields, parsed anew at each call.
 
         Raises:
-            DamagedSessionError: the store's are not JSON.
+            DamagedSessionError: the store's are no object of JSON.
         """
-        parsed: dict[str, Any] = stored_json(self.fields_json, "the fields")
-        return parsed
+        return stored_fields(self.fields_json)
 
     @property
     def token_counts(self) -> tuple[int, ...] | None:

@@ -13,10 +13,17 @@ _NUMBERS = 10
 MOST = 2**53
 """No count of a header comes up to this: what Lua counts is exact below it."""
 
+MOST_MESSAGES = 10**14
+"""No seq comes up to this: from here on Lua writes numbers in names of fields with an exponent."""
+
 LATEST = 10**18
 """No time comes up to this, in microseconds; it is far beyond the year 9999."""
 
+_LONGEST_LINE = 4096
 _LONGEST_ERAS = 2048
+_LONGEST_REIGN = 64
+"""Characters of a header, of all its reigns, and of one."""
+
 LEAST_BYTES = 2
 """Of a message: ``{}``."""
 
@@ -119,6 +126,8 @@ class Header(NamedTuple):
         Raises:
             ValueError: it is not one of this format, or contradicts itself.
         """
+        if len(line) > _LONGEST_LINE:
+            raise ValueError(line)
         form, inc, num, tag, *numbers, eras = line.decode("ascii").split(" ")
         reigns = [reign.partition(":") for reign in eras.split(",")]
         if form != FORMAT or len(numbers) != _NUMBERS or len(eras) > _LONGEST_ERAS:
@@ -130,6 +139,8 @@ class Header(NamedTuple):
         for era, _, since in reigns:
             began = int(since)
             if not (era.isalnum() and since.isdigit() and last < began <= number):
+                raise ValueError(line)
+            if len(era) + 1 + len(since) > _LONGEST_REIGN:
                 raise ValueError(line)
             last = began
             eras_.append((era, began))
@@ -145,7 +156,7 @@ def _contradicts_itself(header: Header) -> bool:
         header
     )
     return not (
-        first <= next_ < MOST
+        first <= next_ < MOST_MESSAGES
         and (LEAST_BYTES * (next_ - first) <= size < MOST if first < next_ else size == 0)
         and edits < num < MOST
         and fields_num <= num

@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from memory_cache._config import CacheConfig
 from memory_cache._errors import CacheClosedError, StoreError, TooLargeError, VersionMismatchError
-from memory_cache._json import canonical, stored_json
+from memory_cache._json import canonical, stored_fields, stored_json
 from memory_cache._near import NearCache
 from memory_cache._ports import Clock, Condition, Operation, Outcome, Span, Store, Terms
 from memory_cache._presence import Presence
@@ -188,7 +188,7 @@ class Writer:
             condition = wish.condition or (
                 Condition(span.header.version, span.header.fields_num) if span else Condition(None)
             )
-            held = stored_json(span.fields or b"{}", "the fields") if span else {}
+            held = stored_fields(span.fields or b"{}") if span else {}
             merged = {k: v for k, v in {**held, **given}.items() if v is not None}
             fields = self.fields(merged)
             try:

@@ -12,10 +12,10 @@ from memory_cache._errors import (
     TooLargeError,
     VersionMismatchError,
 )
-from memory_cache._json import stored_json
+from memory_cache._json import stored_fields
 from memory_cache._ports import Outcome, Span, Terms
 from memory_cache._redis.slices import header_of
-from memory_cache._types import BLOCK, LEAST_BYTES, Header, StoredMessage
+from memory_cache._types import BLOCK, LEAST_BYTES, MOST, Header, StoredMessage
 
 _PARSED_BYTES: Final = 4096
 """Fields of no more are parsed at once: some microseconds."""
@@ -38,6 +38,7 @@ def outcome_of(reply: list[bytes], terms: Terms, config: CacheConfig) -> Outcome
         LateError: the attempt came too late, by the store's clock; nothing was done.
         VersionMismatchError, OperationReusedError, TooLargeError: it is refused.
         StoreError: this is the reply to something else.
+        DamagedSessionError: the record of the operation was not written by us.
     """
     status, tag, line, start, end, note = reply
     if tag.decode() != terms.tag:
@@ -54,6 +55,8 @@ def outcome_of(reply: list[bytes], terms: Terms, config: CacheConfig) -> Outcome
         raise OperationReusedError("this operation id was used for something else")
     if status == b"full":
         raise TooLargeError("messages", session_limit(config))
+    if not int(start) <= int(end) < MOST:
+        raise DamagedSessionError("what is remembered of the operation cannot be read")
     return Outcome(
         header,
         int(start),
@@ -90,6 +93,9 @@ def span_of(
     if fields is not None:
         _check_fields(fields)
     max_before = blocks[0].max_before if blocks else header.max_created
+    if max_before > header.max_created:
+        # Read on, it would make one look for older messages among all there are.
+        raise DamagedSessionError("a block is later than the header says")
     return Span(header, left_ms, fields, start, messages, max_before)
 
 
@@ -103,7 +109,7 @@ def _check_fields(fields: bytes) -> None:
     if not is_text(fields) or b"\n" in fields:
         raise DamagedSessionError("the fields cannot be read")
     if len(fields) <= _PARSED_BYTES:
-        stored_json(fields, "the fields")
+        stored_fields(fields)
 
 
 def session_limit(config: CacheConfig) -> str:

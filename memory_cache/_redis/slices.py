@@ -65,6 +65,9 @@ class Slices:
         wanted.extend(f"t{number}" for number in active)
         found = await self.values(name, wanted, header, sizes)
         loose = [number for number in numbers if found and found.get(f"b{number}") is None]
+        if found and any(found[f"t{number}"] is None for number in loose):
+            # Or one would ask for 64 messages of each block that a header makes up.
+            raise DamagedSessionError("a block is missing")
         singles = [f"m{seq}" for number in loose for seq in _seqs(number, header)]
         if found is None or not singles:
             return None if found is None else _assembled(numbers, header, found)

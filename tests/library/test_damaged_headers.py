@@ -1,5 +1,7 @@
 """Headers that promise what is not there, and what else a change must not be led by."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from library.helpers import record_of, said, several
@@ -26,6 +28,7 @@ async def made(valkey: ValkeyServer, cache: SessionCache) -> tuple[Session, str,
         {"next": 10**8, "size": 10**9},
         {"next": 2**52, "size": 2**53 - 1, "first": 2**51},
         {"eras": (("e" * 5000, 1),)},
+        {"eras": (("e" * 1500, 1),)},
     ],
 )
 async def test_nonsense_ends(
@@ -68,3 +71,101 @@ async def test_pop_of_what_is_no_json(valkey: ValkeyServer, cache: SessionCache)
         with pytest.raises(DamagedSessionError):
             await chat.pop()
         assert client.dump(name) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "ask"),
+    [
+        ({"token_count": 2**53 - 1}, lambda chat: chat.append(said(1))),
+        ({"token_count": 2**53 - 1}, lambda chat: chat.append(several(0, 3000))),
+        ({"token_count": 0}, lambda chat: chat.pop()),
+        ({"size": 2**53 - 1}, lambda chat: chat.pop()),
+        ({"num": 2**53 - 1}, lambda chat: chat.append(said(1))),
+        ({"num": 2**53 - 1}, lambda chat: chat.set_fields({"a": 1})),
+        ({"num": 2**53 - 1}, lambda chat: chat.put([ContractMessage("user", "a")], {})),
+    ],
+)
+async def test_numbers_that_cannot_go_on(
+    valkey: ValkeyServer,
+    cache: SessionCache,
+    changes: dict[str, int],
+    ask: Callable[[Session], Awaitable[object]],
+) -> None:
+    """No change makes a header that is none of one that is, whatever its numbers say."""
+    chat, name, line = await made(valkey, cache)
+    text = Header.parse(line)._replace(**changes).line()  # type: ignore[arg-type] # plain numbers
+    with valkey.admin as client:
+        client.hset(name, "h", text)
+        with pytest.raises(DamagedSessionError):
+            await ask(chat)
+        assert client.hget(name, "h") == text.encode()
+        assert not client.hexists(name, "f")
+        assert (await chat.delete()).existed
+        assert not client.exists(name)
+
+
+async def test_large_append_waits_for_nobody_for_ever(
+    valkey: ValkeyServer, cache: SessionCache
+) -> None:
+    """One that is said to be under way for years is given up: it is not asked for again."""
+    chat, name, _ = await made(valkey, cache)
+    with valkey.admin as client:
+        client.hset(name, "w", "t 1 9999999999999999 1 0")
+        client.config_resetstat()
+        await chat.append(several(1, 3001))
+        calls = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert calls < 20, "it was asked again and again whether it is done"
+    assert (await chat.recent(2)).messages == several(2999, 3001)
+
+
+async def test_sweep_is_bounded(valkey: ValkeyServer, cache: SessionCache) -> None:
+    """What is left of a large append goes a bounded part at a time, in whatever form it is."""
+    chat, name, _ = await made(valkey, cache)
+    blocks, most = 2000, 20_000
+    with valkey.admin as client:
+        # Blocks that are kept in single messages, of which there may be 64 in each.
+        client.hset(name, mapping={f"m{64 * at}": "{}" for at in range(1, blocks)})
+        client.hset(name, "w", f"t 1 1 64 {blocks - 1}")
+        for at in range(1, 4):
+            before = client.hlen(name)
+            await chat.append(said(at))
+            assert 0 < before - client.hlen(name) < most // 64, "some, and not all"
+        while client.hexists(name, "w"):
+            await chat.append(said(0))
+    assert client.hlen(name) < blocks
+    assert (await chat.transcript()).messages[:4] == several(0, 4)
+
+
+async def test_block_later_than_the_header(valkey: ValkeyServer, cache: SessionCache) -> None:
+    """What no message is later than makes nobody look for a later one among all that there are."""
+    chat = cache.session("chat")
+    await chat.append(several(0, 300))
+    name = record_of(valkey, "chat")
+    with valkey.admin as client:
+        for field in ("t3", "t4"):
+            head, _, rest = bytes(client.hget(name, field)).partition(b"\n")
+            lines = rest.split(b"\n")
+            since = int(lines[0].split(b" ")[1], 16)
+            before, *about = head.split(b" ")
+            # The messages keep their times.
+            later = int(before) + 10**9
+            words = lines[0].split(b" ")
+            words[1] = b"%x" % (since - 10**9) if since >= 10**9 else b"-%x" % (10**9 - since)
+            lines[0] = b" ".join(words)
+            client.hset(name, field, b" ".join((b"%d" % later, *about)) + b"\n" + b"\n".join(lines))
+    with pytest.raises(DamagedSessionError):
+        await chat.recent(20, by_created_at=True)
+
+
+async def test_blocks_that_a_header_makes_up(valkey: ValkeyServer, cache: SessionCache) -> None:
+    """Of a block that has no sidecar nobody asks for 64 messages: there may be very many."""
+    chat = cache.session("chat")
+    await chat.append(several(0, 130))
+    name = record_of(valkey, "chat")
+    with valkey.admin as client:
+        client.hdel(name, "t0", "b0")
+        client.config_resetstat()
+        with pytest.raises(DamagedSessionError):
+            await chat.transcript()
+        # One within the script that reads the newest block, and one for the two before it.
+        assert client.info("commandstats")["cmdstat_hmget"]["calls"] == 2

@@ -5,10 +5,12 @@ import pytest
 from library.helpers import check, heat, said, several
 from memory_cache import (
     ContractMessage,
+    DamagedSessionError,
     OperationReusedError,
     Session,
     SessionCache,
 )
+from support.valkey import ValkeyServer
 
 CONTRACT = [ContractMessage("user", f"put {at}") for at in range(3)]
 
@@ -141,3 +143,26 @@ async def heat_with_one(chat: Session) -> None:
     """Make the session hot with one message in it."""
     await chat.append(said(0))
     await heat(chat)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "garbage",
+        "",
+        "{print} 1 2 garbage\n",
+        f"{{print}} 1 {10**30} {{line}}\n",
+        "{print} 7 3 {line}\n",
+    ],
+)
+async def test_record_that_is_none(valkey: ValkeyServer, chat: Session, text: str) -> None:
+    """What is remembered of an operation and cannot be read is damage, of this operation only."""
+    await chat.append(said(0), operation_id="one")
+    with valkey.admin as client:
+        [name] = [key for key in client.keys("*:op:*") if client.pttl(key) > 100_000]
+        print_, _, _, line = bytes(client.get(name)).decode().rstrip("\n").split(" ", 3)
+        client.set(name, text.format(print=print_, line=line))
+    with pytest.raises(DamagedSessionError):
+        await chat.append(said(0), operation_id="one")
+    await chat.append(said(1), operation_id="two")
+    assert (await chat.recent(5)).messages == several(0, 2)

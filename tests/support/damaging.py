@@ -82,6 +82,12 @@ def headers(header: Header) -> Iterator[Case]:
         "reign in the future": _with(header, eras=(("e", header.num + 1),)),
         "reigns out of order": _with(header, eras=(("e", 1), ("f", 1))),
         "reign without an end": _with(header, eras=(("e" * 3000, 1),)),
+        "a long reign": _with(header, eras=(("e" * 1500, 1),)),
+        "a long reign behind another": _with(
+            header, num=header.num + 1, eras=(("a", 1), ("e" * 63, 2))
+        ),
+        "a long name": _with(header, inc="i" * 5000),
+        "next 10**14": _with(header, next=10**14, size=10**15),
     }
     for name, value in wrong.items():
         yield Case("h", name, "h", value)
@@ -89,7 +95,7 @@ def headers(header: Header) -> Iterator[Case]:
     # Right in itself: the end must be looked at to tell.
     for name, value in {
         "next 10**8, size 10**9": _with(header, next=far, size=10**9),
-        "next 2**52, size 2**53 - 1": _with(header, next=2**52 - 1, size=2**53 - 1),
+        "next 10**14 - 1, size 2**53 - 1": _with(header, next=10**14 - 1, size=2**53 - 1),
     }.items():
         yield Case("h far", name, "h", value)
     yield Case("h end", "next beyond the end", "h", _with(header, next=header.next + 2))
@@ -113,6 +119,7 @@ def _fields() -> Iterator[Case]:
         "empty": b"",
         "two lines": b"{}\n{}",
         "not UTF-8": b'{"context":"\xff"}',
+        "nested deeper than can be written": b'{"data":' + b"[" * 300 + b"]" * 300 + b"}",
         "missing": None,
     }.items():
         yield Case("f", name, "f", value)
@@ -202,6 +209,7 @@ def _records(header: Header) -> Iterator[Case]:
         "far": b"t 1 1 %d 10000000000000000000000" % end,
         "before the end": b"t 1 1 0 9",
         "backwards": b"t 1 1 %d 0" % (end + 640),
+        "more blocks than fields": b"t 1 1 %d %d" % (end, end // BLOCK + 1000),
         "cut": b"t 1 1",
     }.items():
         yield Case("w", name, "w", value)

@@ -52,8 +52,8 @@ stored = st.builds(StoredMessage, objects.map(orjson.dumps), metas)
 @st.composite
 def headers(draw: st.DrawFn) -> Header:
     """A header that the store may hold."""
-    num, held = draw(st.integers(1, 2**40)), draw(counts)
-    first = draw(counts)
+    num, held = draw(st.integers(1, 2**40)), draw(st.integers(0, 2**40))
+    first = draw(st.integers(0, 2**46))
     reigns = draw(st.lists(st.integers(1, num), min_size=1, max_size=4, unique=True))
     return Header(
         inc=draw(hexes),

@@ -40,6 +40,8 @@ def test_scripts_and_parser_agree(valkey: ValkeyServer) -> None:
         header._replace(first=1, size=0),
         header._replace(num=9, eras=(("e", 1), ("f", 5), ("0a", 9))),
         header._replace(num=9999, eras=tuple(("e" * 10, at + 1) for at in range(130))),
+        header._replace(eras=(("e" * 62, 1),)),
+        header._replace(first=10**14 - 2, next=10**14 - 1),
     ]
     with valkey.admin as client:
         wrong = [case.value for case in headers(header) if case.part == "h" and case.value]

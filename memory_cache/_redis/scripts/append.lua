@@ -117,6 +117,10 @@ while at < h.next do
   at = stop
 end
 
+-- A number that was at its bound already lied; one more would make the header none.
+if not agrees(h) then
+  return redis.error_reply('MC_DAMAGED header')
+end
 if ARGV[12] == '1' then
   put('f', ARGV[13])
 end

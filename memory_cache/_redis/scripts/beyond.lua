@@ -16,7 +16,9 @@ if not clear(h.next) then
   return redis.error_reply('MC_DAMAGED beyond')
 end
 if ARGV[3] == '0' then
-  if beyond and tonumber(string.match(beyond, '^%S+ %d+ (%d+)')) > NOW_MS then
+  local left_ms = beyond and tonumber(string.match(beyond, '^%S+ %d+ (%d+)')) - NOW_MS or 0
+  -- More than anybody is waited for: the clock was set back, or it is not what was written.
+  if left_ms > 0 and left_ms <= tonumber(ARGV[4]) then
     return -1
   end
   if not sweep(0) then

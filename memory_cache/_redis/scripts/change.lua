@@ -17,7 +17,7 @@
 -- our time in ms), mismatch (header: the current one or ''), missing or full.
 
 local key, record = KEYS[1], KEYS[2]
-local SLICE, SWEPT = 1000, 2047
+local SLICE, SWEPT = 1000, 8192
 
 -- Lua writes a number as a float: slowly, and from 1e14 on (times in microseconds) with an
 -- exponent. So numbers are written as %d.
@@ -47,7 +47,7 @@ local function reign(eras, num)
     return eras
   end
   while #eras > 1000 do
-    eras = string.gsub(eras, '^[^,]*,', '')
+    eras = string.match(eras, ',(.*)$')
   end
   return eras .. ',' .. era .. ':' .. num
 end
@@ -78,14 +78,22 @@ local function written(tag, slices)
   return whose == tag and count == slices
 end
 
--- Whether the record of it, if there is one, is one to go by; `next_`: of the session now.
+-- Whether the record of it, if there is one, is one to go by; `next_`: of the session now. Each
+-- block that it names has a field at least, so no record makes anybody look for what is not there.
 local function clear(next_)
-  local from, last = string.match(beyond or '', '^%S+ %d+ %d+ (%d+) (%d+)$')
+  if not beyond then
+    return true
+  end
+  local from, last = string.match(beyond, '^%S+ %d+ %d+ (%d+) (%d+)$')
   from, last = tonumber(from), tonumber(last)
-  return not beyond or from and from >= next_ and last < MOST and last >= math.floor(from / BLOCK)
+  if not from or from < next_ or from >= MOST_MESSAGES then
+    return false
+  end
+  local blocks = last - math.floor(from / BLOCK) + 1
+  return blocks > 0 and blocks <= redis.call('HLEN', key)
 end
 
--- Takes it away up to where a change reaches, and some thousands of blocks more; the rest is
+-- Takes it away up to where a change reaches, and as much more as holds nobody up; the rest is
 -- left for later changes. Returns whether all of it is gone.
 local function sweep(reach)
   if not beyond then
@@ -93,9 +101,8 @@ local function sweep(reach)
   end
   local from, last = string.match(beyond, '^%S+ %d+ %d+ (%d+) (%d+)$')
   from, last = tonumber(from), tonumber(last)
-  local low, gone = math.floor(from / BLOCK), {}
-  local stop = math.min(last, math.max(low + SWEPT, math.floor(reach / BLOCK)))
-  for block = low, stop do
+  local block, gone = math.floor(from / BLOCK), {}
+  while block <= last and (#gone < SWEPT or block * BLOCK <= reach) do
     local begin = math.max(block * BLOCK, from)
     gone[#gone + 1] = 'd' .. block
     if begin == block * BLOCK then
@@ -106,14 +113,15 @@ local function sweep(reach)
         gone[#gone + 1] = 'm' .. seq
       end
     end
+    block = block + 1
   end
-  if stop < last then
-    redis.call('HSET', key, 'w', table.concat({'-', 0, 0, (stop + 1) * BLOCK, last}, ' '))
+  if block <= last then
+    redis.call('HSET', key, 'w', table.concat({'-', 0, 0, block * BLOCK, last}, ' '))
   else
     gone[#gone + 1] = 'w'
   end
   sliced('HDEL', gone)
-  return stop == last
+  return block > last
 end
 
 -- Returns a reply that ends the script, or nil and the header (nil: there is no session). One that
@@ -122,7 +130,9 @@ local function check(unwanted)
   local done = redis.call('GET', record)
   if done then
     local print_, from, to, line, note = string.match(done, '^(%S+) (%d+) (%d+) ([^\n]*)\n(.*)$')
-    if print_ ~= ARGV[4] then
+    if not print_ then
+      return redis.error_reply('MC_DAMAGED operation')
+    elseif print_ ~= ARGV[4] then
       return answer('reused')
     end
     return {'replayed', ARGV[3], line, from, to, note}

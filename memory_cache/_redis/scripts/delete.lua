@@ -8,7 +8,7 @@ if reply then
   return reply
 end
 local existed = h ~= nil or redis.call('EXISTS', key) == 1
-h = advance(h)
+h = advance(h and h.num + 1 < MOST and h or nil)
 h.ttl = 0
 local line = format(h)
 beyond = false -- it goes with the rest

@@ -3,6 +3,10 @@
 -- written in docs/design.md ("A valid header"), and `Header.parse` (_types.py) is the same one.
 
 local BLOCK, MOST, LATEST, LONGEST, FEW = 64, 2 ^ 53, 1e18, 2048, 64
+-- Of a line, and of one pair of an era and its number. Whatever goes through them is short.
+local LONGEST_LINE, LONGEST_REIGN = 4096, 64
+-- Of messages: in names of fields Lua writes a number from here on with an exponent.
+local MOST_MESSAGES = 1e14
 
 -- Whether these are pairs of an era and the num it began with: in order, and none beyond num.
 local function reigned(eras, num)
@@ -10,7 +14,7 @@ local function reigned(eras, num)
   while size <= LONGEST do
     local _, to, since = string.find(eras, '^%w+:(%d+)', at)
     since = tonumber(since)
-    if not since or since <= last or since > num then
+    if not since or since <= last or since > num or to - at >= LONGEST_REIGN then
       return false
     elseif to == size then
       return true
@@ -22,8 +26,22 @@ local function reigned(eras, num)
   return false
 end
 
+-- Whether all numbers are in their range, and none is against another one.
+local function agrees(h)
+  -- A message has two bytes at least: {}.
+  local count = h.next - h.first
+  return h.num < MOST and h.next < MOST_MESSAGES and h.size < MOST and h.newest < LATEST
+    and h.tokens >= 0 and h.tokens < MOST and h.ttl < MOST
+    and tonumber(h.updated) < MOST and tonumber(h.created) < MOST
+    and count >= 0 and h.size >= 2 * count and (count > 0 or h.size == 0)
+    and h.edits < h.num and h.fields_num <= h.num
+end
+
 -- Returns what a header line says; nil if it is none, or one that contradicts itself.
 local function parse(line)
+  if #line > LONGEST_LINE then
+    return nil
+  end
   local inc, num, tag, first, next_, edits, size, tokens, newest, updated, created, ttl,
     fields_num, eras = string.match(line,
     '^2 (%w+) (%d+) (%w+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
@@ -36,15 +54,7 @@ local function parse(line)
     newest = tonumber(newest), updated = updated, created = created, ttl = tonumber(ttl),
     fields_num = tonumber(fields_num), eras = eras,
   }
-  -- A message has two bytes at least: {}.
-  local count = h.next - h.first
-  if h.num >= MOST or h.next >= MOST or h.size >= MOST or h.tokens >= MOST or h.newest >= LATEST
-    or tonumber(updated) >= MOST or tonumber(created) >= MOST or h.ttl >= MOST
-    or count < 0 or h.size < 2 * count or count == 0 and h.size > 0
-    or h.edits >= h.num or h.fields_num > h.num or not reigned(eras, h.num) then
-    return nil
-  end
-  return h
+  return agrees(h) and reigned(eras, h.num) and h or nil
 end
 
 -- Whether the record has as many fields as its blocks need: each has a sidecar and a message at

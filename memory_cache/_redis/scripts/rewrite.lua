@@ -28,6 +28,13 @@ h = advance(h)
 h.edits = edits
 h.first, h.next, h.size = tonumber(ARGV[18]), tonumber(ARGV[19]), tonumber(ARGV[20])
 h.tokens, h.newest = tonumber(ARGV[21]), tonumber(ARGV[22])
+-- They were reckoned from a header that may have lied.
+if not agrees(h) then
+  if staged then
+    redis.call('UNLINK', KEYS[3])
+  end
+  return redis.error_reply('MC_DAMAGED header')
+end
 -- A key that expired between two slices would hold the later ones only.
 if staged and redis.call('HLEN', KEYS[3]) ~= tonumber(ARGV[25]) then
   return redis.error_reply('MC_STAGED the staged record expired')
