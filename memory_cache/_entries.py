@@ -89,7 +89,7 @@ class Entry:
             and self.ring is not None
             and span.header.edits == self.header.edits
             and span.header.holds(self.header.version)
-            and span.start <= self.ring.end
+            and span.start <= self.ring.end <= span.header.next
         )
         ring = self.ring if continues and self.ring is not None else fresh
         known = ring.end - span.start

@@ -79,7 +79,10 @@ class Place:
             return None
         if self.edits == _MAY_BE_ANY:
             return header.next if header.num == self.version.num else None
-        return self.next if self.edits == header.edits else None
+        # No change but an edit moves the first one, or takes the last one away: where the store has
+        # less than was told, or nobody told it, one must read again.
+        goes_on = self.edits == header.edits and header.first <= self.next <= header.next
+        return self.next if goes_on else None
 
 
 class SessionEventKind(Enum):

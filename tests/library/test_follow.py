@@ -117,6 +117,23 @@ async def test_many_resume_far_behind(cache: SessionCache, chat: Session) -> Non
     assert reads < 640 // MOST_TOLD * 3, "they did not share them"
 
 
+@pytest.mark.parametrize("hot", [False, True])
+@pytest.mark.parametrize("ahead", [1, 4, 10**30])
+async def test_resume_ahead_of_everything(chat: Session, hot: bool, ahead: int) -> None:
+    """A place that no event had is told to read again, and then all that is added."""
+    await chat.append(several(0, 3))
+    if hot:
+        await heat(chat)
+    header = (await chat.recent(0)).header
+    assert header is not None
+    async with tail(chat, after=f"{header.version}/{header.edits}/{3 + ahead}") as here:
+        await here.has(bool)
+        await chat.append(said(3))
+        await here.has(lambda told: told[-1].seq == 3)
+        assert here.kinds == [EDITED]
+        assert here.seqs == [3]
+
+
 async def test_go_on_behind_a_page(chat: Session, elsewhere: Session) -> None:
     """Reading first and following after the page leaves no gap."""
     await chat.append(several(0, 3))

@@ -140,6 +140,10 @@ def test_what_is_no_append() -> None:
     assert kinds(place, page_of(held._replace(inc="other"))) == ["deleted"]
     assert kinds(place, page_of(held._replace(tag="fork"))) == ["lost"]
     assert kinds(place, page_of(header(4, next_=4))) == ["lost"]
+    # Nobody told of these, so there is no other edit; and no place is outside of what is held.
+    assert kinds(place, page_of(held._replace(next=4))) == ["edited"]
+    assert kinds(Place(held.version, 0, 2), page_of(held._replace(first=3), start=3)) == ["edited"]
+    assert kinds(Place(held.version, 0, 7), page_of(held)) == ["edited"]
     assert kinds(Place(None), page_of(None)) == []
     assert kinds(Place(None), page_of(held)) == ["message"] * 5
 

@@ -195,7 +195,8 @@ def test_fields_follow_their_changes() -> None:
     page = near.cache.answer(KEY, ONE, NOW)
     assert page is not None
     assert page.fields == {"a": 1}
-    near.hear(Delta("A", "t2", header(3, next_=2), -1, b'{"a":2}', ()))
+    after = header(3, next_=2)._replace(fields_num=3)
+    near.hear(Delta("A", "t2", after, -1, b'{"a":2}', ()))
     page = near.cache.answer(KEY, ONE, NOW)
     assert page is not None
     assert page.fields == {"a": 2}
@@ -208,6 +209,16 @@ def test_ring_that_does_not_reach_back() -> None:
     near.load(9)
     assert near.seen(4) == [5, 6, 7, 8]
     assert near.seen(5) is None
+
+
+def test_ring_longer_than_the_store_says() -> None:
+    """What the store took back without a change is not answered: the ring is begun anew."""
+    near = Near()
+    near.load(5)
+    near.cache.doubt(KEY, "audit")
+    short = dataclasses.replace(snapshot(5), header=header(5, next_=4), messages=messages(0, 4))
+    near.land(near.begin(), 5, span=short)
+    assert near.seen() == [0, 1, 2, 3]
 
 
 async def test_own_write_waits_for_its_delta() -> None:
