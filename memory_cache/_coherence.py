@@ -112,6 +112,10 @@ class Heard(Protocol):
     def brings(self) -> int:
         """Number of messages it brings."""
 
+    @property
+    def fields(self) -> bytes | None:
+        """The fields after it, None if they did not change."""
+
 
 D = TypeVar("D", bound=Heard)
 
@@ -129,10 +133,14 @@ def judge(held: Header | None, delta: Heard) -> Event:
 
 
 def _adds_up(held: Header, delta: Heard) -> bool:
-    """Whether the header after it is of what is held and the messages that the delta brings."""
+    """Whether the header after it is that of what is held and what the delta brings."""
     after = delta.header
-    added = after.next - held.next
-    return added == delta.brings and after.first == held.first and after.edits == held.edits
+    changed = after.num if delta.fields is not None else held.fields_num
+    return after.next - held.next == delta.brings and (
+        after.first,
+        after.edits,
+        after.fields_num,
+    ) == (held.first, held.edits, changed)
 
 
 def replay(snapshot: Header, kept: Sequence[D]) -> list[D] | None:

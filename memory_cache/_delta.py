@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from memory_cache._sidecar import line, meta_of
+from memory_cache._sidecar import FIRST_TIME, LAST_TIME, line, meta_of
 from memory_cache._types import Header, StoredMessage
 from memory_cache._view import as_contract, contract_view
 
@@ -113,7 +113,7 @@ def _view(message: StoredMessage) -> bytes:
     """Return the contract's view of a message that was heard; see ``_assemble.view``."""
     body, meta = message
     parsed = _object(body)
-    if not 0 <= meta.tokens <= _EXACT or abs(meta.created_at) > _EXACT:
+    if not (0 <= meta.tokens <= _EXACT and FIRST_TIME <= meta.created_at <= LAST_TIME):
         raise ValueError(meta)
     if meta.own_view:
         return body

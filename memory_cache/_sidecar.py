@@ -32,8 +32,8 @@ _TIME_CHARACTERS: Final = 10
 _LATEST_MS: Final = 2**48 - 1
 
 _DAY: Final = 24 * 3600 * 1_000_000
-_FIRST_TIME: Final = micros("0001-01-01T00:00:00Z") - _DAY
-_LAST_TIME: Final = micros("9999-12-31T23:59:59.999999Z") + _DAY
+FIRST_TIME: Final = micros("0001-01-01T00:00:00Z") - _DAY
+LAST_TIME: Final = micros("9999-12-31T23:59:59.999999Z") + _DAY
 """A time is of one of the years that ISO 8601 has, in some zone."""
 
 
@@ -126,7 +126,7 @@ def _plain(lines: Sequence[str], time: int) -> list[Meta]:
     words = [one.split(" ") for one in lines]
     tokens = [int(word, 16) for word, _ in words]
     times = list(accumulate([int(since, 16) for _, since in words], initial=time))[1:]
-    if min(times) < _FIRST_TIME or max(times) > _LAST_TIME:
+    if min(times) < FIRST_TIME or max(times) > LAST_TIME:
         raise ValueError(times)
     if min(tokens) < 0 or max(tokens) >= MOST:
         raise ValueError(tokens)
@@ -145,7 +145,7 @@ def _any(lines: Sequence[str], time: int) -> list[Meta]:
         since = words[1] if len(words) > 1 else ""
         time = int(since[1:]) if since[:1] == "=" else time + int(since, 16)
         tokens = int(words[0], 16)
-        if not (_FIRST_TIME <= time <= _LAST_TIME and 0 <= tokens < MOST):
+        if not (FIRST_TIME <= time <= LAST_TIME and 0 <= tokens < MOST):
             raise ValueError(one)
         found.append(_meta(kind, tokens, time, words[2:]))
     return found

@@ -62,6 +62,8 @@ def test_every_state_has_a_way_to_live() -> None:
         (append(4, message(3), message(4)), Event.GAP),
         (replace(append(4), header=header(4, next_=4, edits=1)), Event.GAP),
         (replace(append(4), header=header(4, next_=4, first=1)), Event.GAP),
+        (replace(append(4), header=header(4, next_=4)._replace(fields_num=4)), Event.GAP),
+        (replace(append(4), fields=b"{}"), Event.GAP),
     ],
 )
 def test_judge(delta: Delta, event: Event) -> None:

@@ -27,6 +27,14 @@ def test_garbage_is_a_value_error(payload: bytes, data: st.DataObject) -> None:
             continue
 
 
+@pytest.mark.parametrize("year", [1, 1500, 9999])
+def test_any_year(year: int) -> None:
+    """A message of any year that its own time says can be applied."""
+    time = (year - 1970) * 365 * 86_400 * 1_000_000
+    delta = append(2, message(1, created_at=time))
+    assert decode(encode(delta)) == delta
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -31,6 +31,11 @@ class Made(NamedTuple):
         """Number of messages its delta brings."""
         return len(self.added)
 
+    @property
+    def fields(self) -> bytes | None:
+        """The fields after it: no change of the model is one of fields."""
+        return None
+
 
 class Moment(NamedTuple):
     """From tick ``at`` on the primary had ``version``; ``change`` did it (NONE: a fault did)."""
