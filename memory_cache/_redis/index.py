@@ -74,7 +74,9 @@ class Index:
             total, found = await self._all(
                 [("ZCARD", name), (command, name, offset, offset + size - 1)]
             )
-            alive, gone = await self._sorted_out([_key(member) for member in found])
+            keys = await self._known(name, found)
+            alive, gone = await self._sorted_out(keys)
+            gone += len(found) - len(keys)
             met += len(found)
             if len(alive) >= limit or len(found) < size or met >= _MOST_MET:
                 return alive[:limit], total - gone
@@ -108,11 +110,12 @@ class Index:
             slice_ = await self._lane.call(
                 "ZRANGEBYSCORE", name, since, "+inf", "WITHSCORES", "LIMIT", 0, size
             )
-            keys = [_key(member) for member in slice_[::2]]
+            members = slice_[::2]
+            keys = await self._known(name, members)
             alive, _ = await self._sorted_out([key for key in keys if fits(key)])
             found.update(dict.fromkeys(alive))
-            met += len(keys)
-            if len(found) >= limit or len(keys) < size:
+            met += len(members)
+            if len(found) >= limit or len(members) < size:
                 return list(found)[:limit]
             if met >= _MOST_MET:
                 raise _too_many(wanted)
@@ -137,7 +140,15 @@ class Index:
     async def _purge_expired(self, scope: str) -> None:
         name, now_ms = self._keys.expires(scope), time.time_ns() // 1_000_000
         due = await self._lane.call("ZRANGEBYSCORE", name, 0, now_ms, "LIMIT", 0, _PURGE)
-        await self.forget([_key(member) for member in due])
+        await self.forget(await self._known(name, due))
+
+    async def _known(self, name: str, members: Sequence[bytes]) -> list[SessionKey]:
+        """Return the sessions that members of a set name; what names none is taken out of it."""
+        keys = [_key(member) for member in members]
+        strange = [member for member, key in zip(members, keys, strict=True) if key is None]
+        if strange:
+            await self._lane.call("ZREM", name, *strange)
+        return [key for key in keys if key is not None]
 
     async def _forget(self, keys: Sequence[SessionKey]) -> None:
         names: list[str] = []
@@ -168,8 +179,14 @@ def _too_many(wanted: SessionKey) -> ScopeNeededError:
     return ScopeNeededError(missing, reason)
 
 
-def _key(member: bytes) -> SessionKey:
-    return decode_key(member.decode())
+def _key(member: bytes) -> SessionKey | None:
+    """Return the session that a member names; None: we write no such member."""
+    try:
+        text = member.decode()
+        key = decode_key(text)
+    except ValueError:
+        return None
+    return key if encode_key(key) == text else None
 
 
 def _fits(key: SessionKey, wanted: SessionKey) -> bool:

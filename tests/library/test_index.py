@@ -108,6 +108,20 @@ async def test_many_stale_entries(valkey: ValkeyServer, cache: SessionCache) -> 
     assert ids(listed.sessions) == [f"kept{at}" for at in reversed(range(5, 10))]
 
 
+async def test_members_that_name_nothing(valkey: ValkeyServer, cache: SessionCache) -> None:
+    """What somebody else put into the index is taken out of it, and hides no session."""
+    await make(cache, ("", "", "kept"))
+    strange = [b"garbage", b"\xff\xfe", b"a/b/c/d", b"//%6bept", b"//kept\n"]
+    with valkey.admin as client:
+        for name in ("mc:active", "mc:expires", "mc:id:kept"):
+            client.zadd(name, dict.fromkeys(strange, 1))
+        listed = await cache.list_sessions(limit=1, newest_first=False)
+        assert (ids(listed.sessions), listed.total) == (["kept"], 1)
+        assert ids(await cache.find("kept")) == ["kept"]
+        for name in ("mc:active", "mc:expires", "mc:id:kept"):
+            assert client.zrange(name, 0, -1) == ([] if name == "mc:expires" else [b"//kept"])
+
+
 async def test_expired_sessions_leave(valkey: ValkeyServer, cache: SessionCache) -> None:
     """Expired sessions are not counted, also where the page asked for does not meet them."""
     await make(cache, ("", "", "early"))
