@@ -7,7 +7,7 @@ the record says so, and the echo of a body is a piece of the body itself.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 import xxhash
@@ -91,15 +91,15 @@ class PutRecord:
         if data[:_SUM_BYTES] != _sum(rest):
             return None
         facts, _, head = rest.partition(b"\n")
-        format_, theirs, *more = orjson.loads(facts)
-        if (format_, theirs) != (_FORMAT, fingerprint):
+        try:
+            format_, theirs, *more = orjson.loads(facts)
+            if (format_, theirs) != (_FORMAT, fingerprint):
+                return None
+            seed, checkpoints = more
+            known = tuple(map(_checkpoint, checkpoints))
+        except (ValueError, TypeError):
             return None
-        seed, checkpoints = more
-        known = tuple(
-            Checkpoint(messages, length, digest, undated, tuple(forms))
-            for messages, length, digest, undated, forms in checkpoints
-        )
-        return cls(theirs, seed, head, known)
+        return cls(theirs, seed, head, known) if known and type(seed) is int else None
 
     def echo(self, body: bytes) -> bytes | memoryview | None:
         """Return the messages of the body it is of, as the answer gives them; None: read them."""
@@ -131,6 +131,20 @@ def forms_of(
             _answered(text, form) == each.view_json for text, each in zip(texts, taken, strict=True)
         )
     )
+
+
+def _checkpoint(facts: Sequence[Any]) -> Checkpoint:
+    """
+    Read a checkpoint.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    messages, length, digest, undated, forms = facts
+    kinds = [type(fact) for fact in (messages, length, digest, undated)]
+    if kinds != [int, int, str, bool] or not set(forms) <= set(NOTHING.forms):
+        raise ValueError(facts)
+    return Checkpoint(messages, length, digest, undated, tuple(forms))
 
 
 def _sum(data: bytes) -> bytes:

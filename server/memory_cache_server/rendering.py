@@ -14,6 +14,8 @@ from memory_cache_server.models import percentages
 PRIVATE: Final = {"cache-control": "private, no-cache"}
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 def json_response(document: object, headers: Mapping[str, str] | None = None) -> Response:
@@ -132,10 +134,10 @@ def prompt_document(page: Page, query: str) -> dict[str, object]:
     if context:
         prompt.append(_said("system", f"## A summary of the conversation so far:\n{context}"))
     try:
-        messages: Sequence[Mapping[str, str]] = orjson.loads(page.view_json)
+        messages: Sequence[Mapping[str, object]] = orjson.loads(page.view_json)
         for message in messages:
             role = "user" if message["role"] == "user" else "assistant"
-            prompt.append(_said(role, message["content"]))
+            prompt.append(_said(role, _text(message["content"])))
     except (ValueError, KeyError) as error:
         raise DamagedSessionError("a stored message cannot be read") from error
     prompt.append(_said("user", query))
@@ -149,8 +151,18 @@ def tokens_of(page: Page) -> int:
 
 
 def micros_text(micros: int) -> str:
-    """Return the contract's text of a time in microseconds since the epoch."""
-    return time_text(_EPOCH + timedelta(microseconds=micros))
+    """
+    Return the contract's text of a time in microseconds since the epoch.
+
+    Of one that is of the year 1 or 9999 only in its own zone, the nearest that is so in UTC.
+    """
+    return time_text(_EPOCH + timedelta(microseconds=min(max(micros, _FIRST), _LAST)))
+
+
+def _text(content: object) -> str:
+    if not isinstance(content, str):
+        raise ValueError("is no text")  # noqa: TRY004  # of what is stored, not of a caller
+    return content
 
 
 def _said(role: str, text: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from memory_cache import open_cache
+from memory_cache import ContractMessage, open_cache
 from support.in_process import MESSAGES, SESSION, message, serving
 from support.project import ROOT
 from support.serving import WAIT_SECONDS
@@ -170,6 +170,15 @@ async def test_any_name(http: httpx.AsyncClient, valkey_url: str, name: str) -> 
     [listed] = (await data(http, "sessions"))["sessions"]
     assert set(listed.values()) == {name}
     assert (await data(http, "session", **listed))["next"] == 1
+
+
+async def test_the_first_of_all_times(http: httpx.AsyncClient, valkey_url: str) -> None:
+    """A time of the year 1 that is before it in UTC is shown as the nearest that has a text."""
+    first = ContractMessage("user", "a", "id", "0001-01-01T00:00:00+14:00")
+    async with open_cache(valkey_url) as cache:
+        await cache.session("s").put([first], {})
+    found = await data(http, "session", session_id="s")
+    assert found["beside"][0]["created_at"] == "0001-01-01T00:00:00Z"
 
 
 async def test_errors_are_the_api_s(http: httpx.AsyncClient) -> None:

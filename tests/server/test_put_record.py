@@ -4,8 +4,10 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import xxhash
 from redis.asyncio import Redis
 
+from memory_cache_server.put_record import PutRecord
 from memory_cache_server.putting import Put
 from support.in_process import SESSION, serving
 from support.put_bodies import full, put
@@ -149,6 +151,27 @@ async def test_record_of_another_release(valkey_url: str, facts: bytes) -> None:
                 held = await admin.hget(name, "p")
                 assert isinstance(held, bytes)
                 await admin.hset(name, "p", held.split(b" ")[0] + b" " + facts + b"\nhead")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "[3,{print},7,5]",
+        "[3,{print},7,[]]",
+        "[3,{print},7,[[1,2]]]",
+        '[3,{print},7,["abcde"]]',
+        '[3,{print},7,[[1,"2","3",false,[]]]]',
+        '[3,{print},7,[[1,2,"3",false,[9]]]]',
+        '[3,{print},7,[[1,2,"3",false,[[]]]]]',
+        '[3,{print},"7",[[1,2,"3",false,[0]]]]',
+        "[3]",
+        "{{",
+    ],
+)
+def test_record_that_lies(facts: str) -> None:
+    """One that is not of its kind is as none, even with the right sum over it."""
+    text = facts.format(print='"f"').encode() + b"\nhead"
+    assert PutRecord.load(xxhash.xxh3_64_hexdigest(text).encode() + text, "f") is None
 
 
 @pytest.mark.parametrize(
