@@ -76,7 +76,11 @@ class Slices:
         more = await self.values(name, singles, header, sizes)
         if more is None:
             return None
-        if active and any(value is None for value in more.values()):
+        if (
+            active
+            and any(value is None for value in more.values())
+            and await self._moved(name, header)
+        ):
             return None
         return _assembled(numbers, header, found | more)
 
@@ -174,6 +178,12 @@ class Slices:
         if now is None or now.edits != header.edits or not now.holds(header.version):
             return None
         return dict(zip(names, values, strict=True))
+
+    async def _moved(self, name: str, header: Header) -> bool:
+        """Whether the session was changed since; if not, what is missing is damage."""
+        with translating(applied="no"):
+            line = await self._lane.call("HGET", name, "h")
+        return line is None or header_of(line).tag != header.tag
 
     async def _sizes(self, name: str, names: Sequence[str]) -> dict[str, int]:
         sizes: dict[str, int] = {}

@@ -169,3 +169,17 @@ async def test_blocks_that_a_header_makes_up(valkey: ValkeyServer, cache: Sessio
             await chat.transcript()
         # One within the script that reads the newest block, and one for the two before it.
         assert client.info("commandstats")["cmdstat_hmget"]["calls"] == 2
+
+
+async def test_newest_block_that_is_large(valkey: ValkeyServer, cache: SessionCache) -> None:
+    """One that lacks a message was not sealed meanwhile: nobody asks for it again in one piece."""
+    chat = cache.session("chat")
+    await chat.append([said(at, text="x" * 100_000) for at in range(20)])
+    name = record_of(valkey, "chat")
+    with valkey.admin as client:
+        client.hdel(name, "m5")
+        client.config_resetstat()
+        with pytest.raises(DamagedSessionError):
+            await chat.recent(1)
+        scripts = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert scripts < 4, "the one that reads, one that measures, and perhaps a fence"
