@@ -4,15 +4,23 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Final
 
-from memory_cache import DamagedSessionError, Page, Session, SessionCache, SessionKey
+from memory_cache import (
+    DamagedSessionError,
+    Page,
+    Session,
+    SessionCache,
+    SessionKey,
+    SessionList,
+)
 from memory_cache_server.message_text import clean
 from memory_cache_server.rendering import micros_text
 
 MOST: Final = 1000
 _AT_ONCE: Final = 32
+_ROUNDS: Final = 4
+"""How often the front of a listing is looked at again: sessions that are made go on for ever."""
 _NAMED: Final = 10
 """Scopes that are told of an id which several sessions have."""
 
@@ -110,11 +118,29 @@ async def every(
     """
     Yield all sessions of a scope, each once, in pages: it is no snapshot.
 
-    The newest first, one that is used meanwhile moves to the front, and is met twice rather than
-    missed.
+    The newest first, none is missed that is there all the time: one that is used meanwhile moves to
+    the front, so that is looked at again. The oldest first, it may be behind those that were met.
     """
     seen: set[SessionKey] = set()
-    for offset in count(0, MOST):
+    for again in range(_ROUNDS):
+        async with aclosing(_pages(cache, namespace, user_id, newest_first=newest_first)) as pages:
+            async for page in pages:
+                new = [key for key in page.sessions if key not in seen]
+                if again and not new:
+                    return
+                seen.update(new)
+                for key in new:
+                    yield key
+        if not newest_first:
+            return
+
+
+async def _pages(
+    cache: SessionCache, namespace: str | None, user_id: str | None, *, newest_first: bool
+) -> AsyncGenerator[SessionList]:
+    """Yield the pages of a listing; what leaves it meanwhile hides nothing of what is behind."""
+    offset, total = 0, 0
+    while True:
         page = await cache.list_sessions(
             namespace=namespace,
             user_id=user_id,
@@ -122,11 +148,15 @@ async def every(
             offset=offset,
             newest_first=newest_first,
         )
-        for key in page.sessions:
-            if key not in seen:
-                seen.add(key)
-                yield key
-        if offset + MOST >= page.total:
+        yield page
+        left, total = total - page.total, page.total
+        if left > 0:
+            # Those behind came nearer by as many, at most.
+            offset = max(0, offset - left)
+            continue
+        # A page may be short: so many stale entries, and no more, are passed over for one.
+        offset += len(page.sessions)
+        if offset >= total:
             return
 
 
