@@ -18,12 +18,14 @@ import memory_cache as mc
 from memory_cache.adapters._adk_times import has_all, times_of
 from memory_cache.adapters._adk_values import delta_of, event_of, own
 from memory_cache.adapters._carrier import CARRIED, messages_of, packed, unpacked
+from memory_cache.adapters._reading import reading
 
 _log = logging.getLogger("memory_cache")
 
 _CHECKPOINT_EVENTS: Final = 32
 _TRIES: Final = 64
 _OPERATION_ID: Final = 255
+_WHAT: Final = "a session of Google's ADK"
 _MARKER: Final = "_storage_update_marker"
 
 
@@ -81,6 +83,26 @@ def fields_of(state: Mapping[str, Any], upto: int) -> dict[str, Any]:
     return packed({"state": state, "state_seq": upto})
 
 
+class _Log(NamedTuple):
+    """The newest events of a session, and the fields that it has beside them."""
+
+    page: mc.Page
+    fields: dict[str, Any]
+    events: list[dict[str, Any]]
+
+    @property
+    def since(self) -> list[dict[str, Any]]:
+        """The events that came after the state was kept."""
+        return self.events[max(0, self.fields["state_seq"] - self.page.start) :]
+
+    def state(self) -> dict[str, Any]:
+        """Return the state after the last event."""
+        state = own(self.fields["state"])
+        for event in self.since:
+            state |= own(delta_of(event))
+        return state
+
+
 async def append(
     chat: mc.Session,
     body: dict[str, Any],
@@ -128,17 +150,19 @@ async def checkpoint(chat: mc.Session) -> None:
     """
     Bring the state that is kept up to the last event; if somebody is faster, leave it.
 
-    One that is over its limit is left, too: the events since have the rest of it.
+    One that is over its limit is left, too: the events since have the rest of it. And so is one
+    that cannot be read: the event before it is stored, and who reads the session will be told.
     """
-    page = await _page(chat, 1, None)
-    if not _is_adk(page):
-        return
-    fields = {CARRIED: None, **fields_of(_state(page), page.next)}
-    if (times := times_of(page)) is not None:
-        fields |= times.fields
     try:
-        await chat.set_fields(fields, if_version=page.version)
-    except (mc.VersionMismatchError, mc.TooLargeError):
+        log = await _read(chat, 1, None)
+        if log is None:
+            return
+        with reading(_WHAT):
+            times = times_of(log.fields, log.since)
+            kept = fields_of(log.state(), log.page.next)
+            fields = {CARRIED: None, **kept, **(times.fields if times is not None else {})}
+        await chat.set_fields(fields, if_version=log.page.version)
+    except (mc.VersionMismatchError, mc.TooLargeError, mc.DamagedSessionError):
         return
 
 
@@ -147,23 +171,25 @@ async def load(
 ) -> Session | None:
     """Return a session with its own state and the events asked for; None if there is none."""
     count, after = config.num_recent_events, config.after_timestamp
-    page = await _page(chat, count, after)
-    if not _is_adk(page):
+    log = await _read(chat, count, after)
+    if log is None:
         return None
-    messages = wanted = messages_of(page)
-    if after is not None:
-        wanted = [each for each in wanted if each["timestamp"] >= after]
-    if count is not None:
-        wanted = wanted[len(wanted) - min(count, len(wanted)) :]
-    session = Session(
-        id=chat.key.session_id,
-        app_name=app_name,
-        user_id=user_id,
-        state=_state(page),
-        events=[event_of(each) for each in wanted],
-        last_update_time=messages[-1]["timestamp"] if messages else page.fields["created"],
-    )
-    return mark(session, page.version, page.next)
+    with reading(_WHAT):
+        wanted = log.events
+        if after is not None:
+            wanted = [each for each in wanted if each["timestamp"] >= after]
+        if count is not None:
+            wanted = wanted[len(wanted) - min(count, len(wanted)) :]
+        updated = log.events[-1]["timestamp"] if log.events else log.fields["created"]
+        session = Session(
+            id=chat.key.session_id,
+            app_name=app_name,
+            user_id=user_id,
+            state=log.state(),
+            events=[event_of(each) for each in wanted],
+            last_update_time=updated,
+        )
+    return mark(session, log.page.version, log.page.next)
 
 
 async def _current(chat: mc.Session) -> Seen:
@@ -173,33 +199,36 @@ async def _current(chat: mc.Session) -> Seen:
     return Seen(page.version, page.next)
 
 
-async def _page(chat: mc.Session, count: int | None, after: float | None) -> mc.Page:
+async def _read(chat: mc.Session, count: int | None, after: float | None) -> _Log | None:
     """Return the newest events: those asked for, the last one, and all since the checkpoint."""
     if count is None and after is None:
-        return await chat.transcript()
+        return _parsed(await chat.transcript())
     ask = max(count or 1, _CHECKPOINT_EVENTS)
     while True:
         page = await chat.recent(ask, consistency=mc.NEWEST)
-        if not _is_adk(page) or page.start == page.first:
-            return page
-        since = page.next - page.fields["state_seq"]
-        if since > ask:
-            ask = since
-        elif after is None or has_all(page, count, after):
-            return page
-        else:
-            ask *= 4
+        log = _parsed(page)
+        if log is None or page.start == page.first:
+            return log
+        since = page.next - log.fields["state_seq"]
+        with reading(_WHAT):
+            if since > ask:
+                ask = since
+            elif after is None or has_all(
+                log.events, times_of(log.fields, log.since), count, after
+            ):
+                return log
+            else:
+                ask *= 4
 
 
-def _is_adk(page: mc.Page) -> bool:
-    """Whether the session exists, and was created by ADK rather than by somebody else."""
-    return "state_seq" in page.fields
-
-
-def _state(page: mc.Page) -> dict[str, Any]:
-    """Return the state after the last event of a page."""
-    fields = unpacked(page.fields)
-    state = own(fields["state"])
-    for event in messages_of(page)[max(0, fields["state_seq"] - page.start) :]:
-        state |= own(delta_of(event))
-    return state
+def _parsed(page: mc.Page) -> _Log | None:
+    """Return what a page has of a session; None: it is not there, or was not created by ADK."""
+    fields = page.fields
+    if not {"state", "state_seq"} & fields.keys():
+        return None
+    with reading(_WHAT):
+        log = _Log(page, unpacked(fields), messages_of(page))
+        seq = log.fields["state_seq"]
+        if not (type(seq) is int and page.first <= seq <= page.next):
+            raise ValueError
+    return log

@@ -10,7 +10,7 @@ its last change, and before a session is changed we see to it that it was renewe
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from google.adk.sessions import State
 
@@ -18,9 +18,18 @@ import memory_cache as mc
 from memory_cache._clock import SystemClock
 from memory_cache._wishes import MAX_TTL_SECONDS, Word
 from memory_cache.adapters._carrier import CARRIED, packed, text_of, value_of
+from memory_cache.adapters._reading import reading
 from memory_cache.adapters._source import CacheSource
 
 _MOST_NOTED: Final = 4096
+
+
+class SharedChange(NamedTuple):
+    """A change of the state of an app or a user that was looked at, and not yet made."""
+
+    holder: mc.Session
+    fields: dict[str, Any]
+    ttl_seconds: int | Literal[Word.UNCHANGED] | None
 
 
 class SharedState:
@@ -35,23 +44,37 @@ class SharedState:
         self._clock = SystemClock()
         self._renewed: dict[mc.SessionKey, float] = {}
 
-    async def change(self, app_name: str, user_id: str, state: Mapping[str, Any]) -> None:
+    async def planned(
+        self, app_name: str, user_id: str, state: Mapping[str, Any]
+    ) -> list[SharedChange]:
         """
-        Change what a session's state has under the prefixes of the app and of the user.
+        Return how to change what a session's state has under the prefixes of app and user.
 
         Raises:
-            InvalidInputError, TooLargeError: it cannot be kept.
+            InvalidInputError: it cannot be kept.
+            DamagedSessionError: what is there cannot be read.
         """
-        # Both are made before one is written: what cannot be kept changes nothing.
-        changes = (
-            (f"app:{app_name}", "", _fields(state, State.APP_PREFIX)),
-            (f"user:{app_name}", user_id, _fields(state, State.USER_PREFIX)),
-        )
-        for name, user, fields in changes:
+        changes = list[SharedChange]()
+        for name, user, prefix in (
+            (f"app:{app_name}", "", State.APP_PREFIX),
+            (f"user:{app_name}", user_id, State.USER_PREFIX),
+        ):
+            fields = _fields(state, prefix)
             if fields:
                 holder = await self._holder(name, user)
                 page = await holder.recent(0)
-                await holder.set_fields(fields, ttl_seconds=self._ttl_of(page))
+                changes.append(SharedChange(holder, fields, self._ttl_of(page)))
+        return changes
+
+    async def change(self, changes: list[SharedChange]) -> None:
+        """
+        Carry out what was planned.
+
+        Raises:
+            TooLargeError: a state would be over its limit.
+        """
+        for holder, fields, ttl in changes:
+            await holder.set_fields(fields, ttl_seconds=ttl)
 
     async def read(self, app_name: str, user_id: str) -> dict[str, Any]:
         """Return the state of the app and of the user, under their prefixes."""
@@ -78,7 +101,8 @@ class SharedState:
         holder = await self._holder(name, user_id)
         page = await holder.recent(0, consistency=mc.NEWEST)
         await self._renew(holder, page)
-        return dict(map(_entry, page.fields.items()))
+        with reading("the state that ADK's sessions share"):
+            return dict(map(_entry, page.fields.items()))
 
     def _is_due(self, key: mc.SessionKey) -> bool:
         if self._session_ttl is None:

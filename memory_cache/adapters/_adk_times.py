@@ -6,10 +6,8 @@ before an older event; how far back that can be is told by two numbers that the 
 """
 
 import math
-from typing import NamedTuple
-
-import memory_cache as mc
-from memory_cache.adapters._carrier import messages_of
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class Times(NamedTuple):
@@ -30,21 +28,30 @@ class Times(NamedTuple):
         return {"latest": self.latest, "overtaken": overtaken}
 
 
-def has_all(page: mc.Page, count: int | None, after: float) -> bool:
-    """Whether a page has all events, or the last ``count``, of those not before a time."""
-    times, known = [each["timestamp"] for each in messages_of(page)], times_of(page)
+def has_all(
+    events: Sequence[Mapping[str, Any]], known: Times | None, count: int | None, after: float
+) -> bool:
+    """
+    Whether the newest events are all, or the last ``count``, of those not before a time.
+
+    ``known``: what is known of all events.
+    """
+    times = [each["timestamp"] for each in events]
     if count is not None and sum(time >= after for time in times) >= count:
         return True
     return known is not None and known.overtaken < after and min(times) < after
 
 
-def times_of(page: mc.Page) -> Times | None:
-    """Return what is known of the times of all events; None: it was made by an older version."""
-    fields = page.fields
+def times_of(fields: Mapping[str, Any], since: Sequence[Mapping[str, Any]]) -> Times | None:
+    """
+    Return what is known of the times of all events; None: it was made by an older version.
+
+    ``fields``: of the session; ``since``: the events that came after its checkpoint.
+    """
     known = Times(fields.get("latest", -math.inf), fields.get("overtaken", -math.inf))
     if fields["state_seq"] > 0 and "latest" not in fields:
         return None
-    for event in messages_of(page)[max(0, fields["state_seq"] - page.start) :]:
+    for event in since:
         time = event["timestamp"]
         overtaken = known.latest if time < known.latest else known.overtaken
         known = Times(max(known.latest, time), max(known.overtaken, overtaken))

@@ -19,9 +19,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from memory_cache import DamagedSessionError, InvalidInputError, Page
+from memory_cache import InvalidInputError, Page
 from memory_cache._config import LARGE_DEPTH
 from memory_cache._json import canonical
+from memory_cache.adapters._reading import reading
 
 CARRIED: Final = "memory-cache:carried"
 """Key of a message, or of fields, that says where texts stand for values."""
@@ -119,16 +120,15 @@ def unpacked(message: dict[str, Any], value_of: Callable[[str], Any] = value_of)
     Raises:
         DamagedSessionError: it says that texts stand for values, and they do not.
     """
-    where = message.get(CARRIED)
-    if not isinstance(where, (dict, str)):
+    if CARRIED not in message:
         return message
-    try:
-        if isinstance(where, str):
-            return dict(value_of(where))
-        found: dict[str, Any] = _restored(message, where, value_of)
-    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise DamagedSessionError("a value that was stored as text cannot be read") from error
-    del found[CARRIED]
+    where = message[CARRIED]
+    with reading("values that stand there as text"):
+        found = value_of(where) if isinstance(where, str) else _restored(message, where, value_of)
+        if not isinstance(found, dict):
+            raise TypeError
+    if not isinstance(where, str):
+        del found[CARRIED]
     return found
 
 
@@ -157,10 +157,16 @@ def _part(value: Any, field: str, depth: int) -> tuple[Any, Any]:  # noqa: ANN40
 
 
 def _restored(value: Any, where: Any, value_of: Callable[[str], Any]) -> Any:  # noqa: ANN401
-    if where == _HERE:
+    if type(where) is int and where == _HERE:
         return value_of(value)
+    if not where:
+        raise ValueError
     for name, inner in where.items():
-        at = int(name) if isinstance(value, list) else name
+        at = name
+        if isinstance(value, list):
+            at = int(name)
+            if at < 0 or str(at) != name:
+                raise LookupError
         value[at] = _restored(value[at], inner, value_of)
     return value
 

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, Self
 
 import memory_cache as mc
+from memory_cache.adapters._reading import reading
 
 _FIRST_READ: Final = 64
 _MOST: Final = 1000
+WHAT: Final = "a thread of LangGraph"
 
 Line = dict[str, Any]
 
@@ -23,7 +25,7 @@ class Log:
         """Begin with the end of a log; see ``read``."""
         self.session = session
         self.version: mc.IfVersion = page.version or mc.ABSENT
-        self._inc = page.version.inc if page.version else ""
+        self.inc = page.version.inc if page.version else ""
         self._start = self._end = page.next
         self._lines: list[Line] = []
         self._places: dict[str, int] = {}
@@ -58,21 +60,36 @@ class Log:
 
     async def line(self, seq: int) -> Line:
         """Return one line."""
+        if type(seq) is not int or not 0 <= seq < self._end:
+            raise mc.DamagedSessionError(f"what is stored cannot be read as {WHAT}")
         if seq >= self._start:
             return self._lines[seq - self._start]
         page = await self.session.page(after=seq - 1, limit=1, consistency=mc.NEWEST)
         self._check(page)
-        return page.messages[0]
+        (line,) = page.messages
+        _checked(line)
+        return line
+
+    async def is_there(self) -> None:
+        """
+        See that the log goes on.
+
+        Raises:
+            TranscriptEditedError: it was deleted since we read it.
+        """
+        page = await self.session.recent(1, consistency=mc.NEWEST)
+        self._check(page)
 
     async def writes(self, checkpoint_id: str) -> list[Line]:
         """Return the writes of a checkpoint that was found, in the order they came in."""
         line = await self.line(self._places[checkpoint_id])
-        seqs = {*line["early"], *self._writes.get(checkpoint_id, [])}
-        return [await self.line(seq) for seq in sorted(seqs)]
+        with reading(WHAT):
+            seqs = sorted({*line["early"], *self._writes.get(checkpoint_id, [])})
+        return [await self.line(seq) for seq in seqs]
 
-    async def placed(self, checkpoint: Line) -> Line:
+    async def around(self, checkpoint_id: str) -> Line:
         """
-        Return a checkpoint with what a log needs to know of those before it.
+        Return what the line of a new checkpoint says of those before it.
 
         ``top``: the greatest id before. ``early``: where its writes are that came before it, and
         ``waiting`` those of others that are yet to come.
@@ -80,19 +97,20 @@ class Log:
         while not self._places:
             if not await self._more():
                 break
-        name, top, waiting, seen = checkpoint["checkpoint"], None, dict[str, list[int]](), -1
+        top, waiting, seen = None, dict[str, list[int]](), -1
         if self._places:
             seen = max(self._places.values())
             line = await self.line(seen)
             top = max(line["checkpoint"], line["top"] or "")
-            waiting = {each: list(seqs) for each, seqs in line["waiting"].items()}
+            with reading(WHAT):
+                waiting = {each: list(seqs) for each, seqs in line["waiting"].items()}
         for each, seqs in self._writes.items():
             came = [seq for seq in seqs if seq > seen]
             if came:
                 waiting[each] = [*waiting.get(each, []), *came]
-        early = waiting.pop(name, [])
-        kept = {each: seqs for each, seqs in waiting.items() if each > max(name, top or "")}
-        return {**checkpoint, "top": top, "early": early, "waiting": kept}
+        early, last = waiting.pop(checkpoint_id, []), max(checkpoint_id, top or "")
+        kept = {each: seqs for each, seqs in waiting.items() if each > last}
+        return {"top": top, "early": early, "waiting": kept}
 
     async def _more(self) -> bool:
         """Read further back; False: there is nothing."""
@@ -105,7 +123,7 @@ class Log:
         return True
 
     def _check(self, page: mc.Page) -> None:
-        if page.version is None or page.version.inc != self._inc or not page.bodies:
+        if page.version is None or page.version.inc != self.inc or not page.bodies:
             raise mc.TranscriptEditedError("the thread was deleted while it was read")
 
     def _take(self, page: mc.Page) -> None:
@@ -113,8 +131,36 @@ class Log:
         self._start -= len(lines)
         self._lines[:0] = lines
         for seq, line in reversed(list(enumerate(lines, self._start))):
+            _checked(line)
             if "checkpoint" in line:
                 self._places.setdefault(line["checkpoint"], seq)
                 self._older = line["top"]
             else:
                 self._writes.setdefault(line["writes"], []).append(seq)
+        if page.first > 0 or (self._start == 0 and self._older is not None):
+            raise mc.DamagedSessionError("the beginning of a thread of LangGraph is missing")
+
+
+def _checked(line: Line) -> None:
+    """
+    See that a line is one; what its parts hold is looked at where they are used.
+
+    Raises:
+        DamagedSessionError: it is neither a checkpoint nor writes.
+    """
+    match line:
+        case {
+            "checkpoint": str(),
+            "parent": str() | None,
+            "top": str() | None,
+            "early": list(),
+            "waiting": dict(),
+            "values": dict(),
+            "past": dict(),
+            "data": dict(),
+            "metadata": dict(),
+        }:
+            return
+        case {"writes": str(), "task_id": str(), "task_path": str(), "items": list()}:
+            return
+    raise mc.DamagedSessionError(f"what is stored cannot be read as {WHAT}")

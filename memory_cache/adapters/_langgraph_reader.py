@@ -6,6 +6,7 @@ from typing import Any, Final
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     Checkpoint,
+    CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
     PendingWrite,
@@ -14,8 +15,10 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from memory_cache.adapters._langgraph_log import Line, Log
+from memory_cache import DamagedSessionError
+from memory_cache.adapters._langgraph_log import WHAT, Line, Log
 from memory_cache.adapters._langgraph_values import Values, unpacked
+from memory_cache.adapters._reading import reading
 
 PREFIX: Final = "ns:"
 """What the id of a session begins with; the checkpoint namespace follows, which may be empty."""
@@ -42,27 +45,29 @@ class Reader:
     async def has(self, checkpoint_id: str, wanted: dict[str, Any]) -> bool:
         """Whether the metadata of a checkpoint has these values."""
         line = await self._line(checkpoint_id)
-        metadata = unpacked(self._serde, line["metadata"])
+        with reading(WHAT):
+            metadata: dict[str, Any] = {**unpacked(self._serde, line["metadata"])}
         return all(metadata.get(key) == value for key, value in wanted.items())
 
     async def checkpoint(self, checkpoint_id: str) -> CheckpointTuple:
         """Return a checkpoint of the log, with its values and writes."""
         key, line = self.log.session.key, await self._line(checkpoint_id)
-        name = key.session_id.removeprefix(PREFIX)
-        loaded = [
-            (channel, await self._values.load(self._serde, self.log, channel, stored))
-            for channel, stored in line["values"].items()
-        ]
-        parent = line["parent"]
-        checkpoint: Checkpoint = unpacked(self._serde, line["data"])
-        checkpoint["channel_values"] = dict(loaded)
-        return CheckpointTuple(
-            config=config_of(key.user_id, name, checkpoint_id),
-            checkpoint=checkpoint,
-            metadata=unpacked(self._serde, line["metadata"]),
-            parent_config=config_of(key.user_id, name, parent) if parent else None,
-            pending_writes=await self._writes(checkpoint_id),
-        )
+        name, parent = key.session_id.removeprefix(PREFIX), line["parent"]
+        with reading(WHAT):
+            loaded = [
+                (channel, await self._values.load(self._serde, self.log, channel, stored))
+                for channel, stored in line["values"].items()
+            ]
+            checkpoint: Checkpoint = {**unpacked(self._serde, line["data"])}
+            checkpoint["channel_values"] = dict(loaded)
+            metadata: CheckpointMetadata = {**unpacked(self._serde, line["metadata"])}
+            return CheckpointTuple(
+                config=config_of(key.user_id, name, checkpoint_id),
+                checkpoint=checkpoint,
+                metadata=metadata,
+                parent_config=config_of(key.user_id, name, parent) if parent else None,
+                pending_writes=await self._writes(checkpoint_id),
+            )
 
     async def delta_history(
         self, config: RunnableConfig, channels: Sequence[str]
@@ -71,7 +76,11 @@ class Reader:
         found: dict[str, DeltaChannelHistory] = {each: {"writes": []} for each in channels}
         left = set(channels)
         target = await self.target(config) if left else None
+        before = set[str]()
         while target is not None and left:
+            if target in before:
+                raise DamagedSessionError("the checkpoints of a thread of LangGraph go in a ring")
+            before.add(target)
             parent = (await self._line(target))["parent"]
             seq = await self.log.find(parent) if parent else None
             if seq is None:
@@ -80,8 +89,10 @@ class Reader:
             for channel in sorted(left):
                 found[channel]["writes"][:0] = [each for each in writes if each[1] == channel]
                 if channel in stored:
-                    value = await self._values.load(self._serde, self.log, channel, stored[channel])
-                    found[channel]["seed"] = value
+                    with reading(WHAT):
+                        found[channel]["seed"] = await self._values.load(
+                            self._serde, self.log, channel, stored[channel]
+                        )
                     left.discard(channel)
             target = parent
         return found
@@ -93,8 +104,10 @@ class Reader:
         """Return the writes of a checkpoint in the order in which they are applied."""
         written: dict[tuple[str, str, int], tuple[str, Line]] = {}
         places: dict[tuple[str, int], tuple[str, str, int]] = {}
-        for line in await self.log.writes(checkpoint_id):
-            for at, channel, part in line["items"]:
+        lines = await self.log.writes(checkpoint_id)
+        with reading(WHAT):
+            items = [(line, *item) for line in lines for item in line["items"]]
+            for line, at, channel, part in items:
                 key = writes_sort_key(line["task_path"], line["task_id"], at)
                 earlier = places.get((line["task_id"], at))
                 if earlier is not None and at >= 0:
@@ -103,10 +116,10 @@ class Reader:
                     del written[earlier]
                 places[line["task_id"], at] = key
                 written[key] = channel, part
-        return [
-            (task_id, channel, unpacked(self._serde, part))
-            for (_, task_id, _), (channel, part) in sorted(written.items())
-        ]
+            return [
+                (task_id, channel, unpacked(self._serde, part))
+                for (_, task_id, _), (channel, part) in sorted(written.items())
+            ]
 
 
 def place_of(config: RunnableConfig) -> tuple[str, str]:

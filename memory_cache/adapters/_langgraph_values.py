@@ -7,6 +7,7 @@ it is kept as a transcript of its own, of which a checkpoint takes the first so 
 
 import asyncio
 import hashlib
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -17,12 +18,15 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 import memory_cache as mc
-from memory_cache.adapters._langgraph_log import Line, Log
+from memory_cache.adapters._langgraph_log import WHAT, Line, Log
+from memory_cache.adapters._reading import reading
 
 _LONG: Final = 8
 _MANY: Final = 100
 _SMALL: Final = 256
 _LARGE: Final = 256 * 1024
+_ANY_NAME: Final = "0" * 32
+_NAME: Final = re.compile("[0-9a-f]{32}")
 
 T = TypeVar("T")
 
@@ -75,13 +79,21 @@ class Values:
         return {"version": version, **about, **place}
 
     async def load(self, serde: SerializerProtocol, log: Log, name: str, stored: Stored) -> Any:  # noqa: ANN401  a channel's
-        """Return a value; ``DamagedSessionError`` if it is not there any more."""
-        about = stored
+        """
+        Return a value, for who is ``reading``.
+
+        Raises:
+            DamagedSessionError: it is not there any more.
+            TranscriptEditedError: nor is the thread.
+        """
+        about = _checked(stored)
         if "at" in stored:
-            stored = (await log.line(stored["at"]))["values"][name]
+            stored = _checked((await log.line(stored["at"]))["values"][name])
         if "typed" in stored:
             return unpacked(serde, stored["typed"])
-        parts = stored["items"] if "items" in stored else await self._listed(stored)
+        parts = stored["items"] if "items" in stored else await self._listed(stored, log)
+        if len(parts) != stored["count"]:
+            raise ValueError
         inner = await _aside(lambda: [unpacked(serde, part) for part in parts], len(parts))
         return _DeltaSnapshot(inner) if about["snapshot"] else inner
 
@@ -103,11 +115,12 @@ class Values:
             return False
         return True
 
-    async def _listed(self, stored: Stored) -> list[Part]:
+    async def _listed(self, stored: Stored, log: Log) -> list[Part]:
         name = stored["list"]
         if name not in self._lists:
             self._lists[name] = (await self._session(name).transcript()).messages
         if len(self._lists[name]) < stored["count"]:
+            await log.is_there()
             raise mc.DamagedSessionError("a list of the thread is not there any more")
         return self._lists[name][: stored["count"]]
 
@@ -119,8 +132,10 @@ def known(line: Line, seq: int) -> dict[str, Stored]:
     Those of ``past`` are none of its own: lists that channels had before, from which they may grow.
     A delta channel has a value only now and then.
     """
-    own = {channel: carried(each, seq) for channel, each in line["values"].items()}
-    return {**line["past"], **own}
+    with reading(WHAT):
+        past = {channel: _checked(each) for channel, each in line["past"].items()}
+        own = {channel: carried(_checked(each), seq) for channel, each in line["values"].items()}
+    return {**past, **own}
 
 
 def carried(stored: Stored, seq: int) -> Stored:
@@ -139,12 +154,23 @@ def packed(serde: SerializerProtocol, value: object) -> Part:
 
 def unpacked(serde: SerializerProtocol, part: Part) -> Any:  # noqa: ANN401  whatever was packed
     """Return what was packed."""
-    return serde.loads_typed((part["type"], b64decode(part["data"])))
+    return serde.loads_typed((part["type"], b64decode(part["data"], validate=True)))
 
 
 async def _aside(work: Callable[[], T], size: int) -> T:
     """Do what takes some milliseconds in a thread: the event loop has others to serve."""
     return await asyncio.to_thread(work) if size > _MANY else work()
+
+
+def _checked(stored: Stored) -> Stored:
+    """Return how a value is kept; ``ValueError``: it is none."""
+    match stored:
+        case {"count": int(count), "digest": str(), "snapshot": bool(), "version": _} if count >= 0:
+            if _NAME.fullmatch(stored.get("list", _ANY_NAME)):
+                return stored
+        case {"version": _} if "count" not in stored and "list" not in stored:
+            return stored
+    raise ValueError
 
 
 def _digests(parts: list[Part], count: int) -> dict[int, str]:

@@ -13,6 +13,7 @@ from llama_index.core.storage.chat_store.base_db import MessageStatus
 
 from memory_cache import NEWEST, Page, Session
 from memory_cache.adapters._carrier import packed, unpacked
+from memory_cache.adapters._reading import reading
 
 _FIRST_READ: Final = 64
 FIELD: Final = "archived"
@@ -37,8 +38,20 @@ async def read(chat: Session, status: MessageStatus | None) -> Page:
 
 
 def ranges_of(page: Page) -> list[tuple[int, int]]:
-    """Return the seqs that are archived."""
-    return [(start, end) for start, end in page.fields.get(FIELD, [])]
+    """
+    Return the seqs that are archived, in order.
+
+    Raises:
+        DamagedSessionError: they are no ranges of these messages.
+    """
+    found, last = list[tuple[int, int]](), page.first
+    with reading("which messages LlamaIndex has archived"):
+        for start, end in page.fields.get(FIELD, []):
+            if not (type(start) is type(end) is int and last <= start < end <= page.next):
+                raise ValueError
+            found.append((start, end))
+            last = end
+    return found
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -70,4 +83,5 @@ def dumped(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
 
 def parsed(messages: Sequence[dict[str, Any]]) -> list[ChatMessage]:
     """Return the messages that were stored."""
-    return [ChatMessage.model_validate(unpacked(message)) for message in messages]
+    with reading("messages of LlamaIndex"):
+        return [ChatMessage.model_validate(unpacked(message)) for message in messages]

@@ -14,30 +14,48 @@ from pydantic_ai.messages import ModelMessagesTypeAdapter
 from memory_cache import NEWEST, Page, Session
 from memory_cache.adapters._carrier import packed
 from memory_cache.adapters._pydantic_ai_values import dumped, filled, named
+from memory_cache.adapters._reading import reading
 
 _RECORD: Final = TypeAdapter(ConversationRecord)
 _FIRST_READ: Final = 64
+_WHAT: Final = "a conversation of Pydantic AI"
 
 Line = dict[str, Any]
 """An entry as it is stored; or ``{"record": …}``."""
 
 
 async def history(log: Session, head_id: str, limit: int | None) -> list[Line] | None:
-    """Return the last entries of a log up to one, read as far back as need be; None: not in it."""
+    """
+    Return the last entries of a log up to one, read as far back as need be; None: not in it.
+
+    Raises:
+        DamagedSessionError: it is no log of a conversation, or what comes before is not in it.
+    """
     ask = _FIRST_READ if limit is None else max(_FIRST_READ, 2 * limit)
     while True:
         page = await (log.recent(ask, consistency=NEWEST) if limit else log.transcript())
-        held = {line["id"]: line for line in page.messages if "record" not in line}
-        chain: list[Line] = []
-        at: str | None = packed({"id": head_id})["id"]  # as a line has it
-        while at in held and len(chain) != limit:
-            chain.append(held[at])
-            at = held[at]["parent_id"]
-        if at is None or len(chain) == limit:
-            return chain[::-1]
-        if page.start == page.first:
-            return None
+        with reading(_WHAT):
+            chain, at = _chain(page.messages, packed({"id": head_id})["id"], limit)
+            if at is None or len(chain) == limit:
+                return chain[::-1]
+            if page.start == page.first:
+                if chain:
+                    raise LookupError
+                return None
         ask *= 4
+
+
+def _chain(lines: list[Line], head_id: str, limit: int | None) -> tuple[list[Line], str | None]:
+    """Return entries from one back, and the id of what comes before them; None: nothing does."""
+    held: dict[str, Line] = {line["id"]: line for line in lines if "record" not in line}
+    chain: list[Line] = []
+    at: str | None = head_id  # as a line has it
+    while at in held and len(chain) != limit:
+        if len(chain) == len(held):
+            raise ValueError  # they go round in a ring
+        chain.append(held[at])
+        at = held[at]["parent_id"]
+    return chain, at
 
 
 def line_of(entry: ConversationEntry) -> Line:
@@ -49,13 +67,15 @@ def line_of(entry: ConversationEntry) -> Line:
 
 def entries_of(lines: list[Line]) -> list[ConversationEntry]:
     """Return the entries that were stored."""
-    plain, values = named(lines)
-    messages = ModelMessagesTypeAdapter.validate_json(orjson.dumps([x["message"] for x in plain]))
-    entries = [
-        ConversationEntry(**(line | {"message": message}))
-        for line, message in zip(plain, messages, strict=True)
-    ]
-    return [filled(entry, values) for entry in entries]
+    with reading(_WHAT):
+        plain, values = named(lines)
+        text = orjson.dumps([line["message"] for line in plain])
+        messages = ModelMessagesTypeAdapter.validate_json(text)
+        entries = [
+            ConversationEntry(**(line | {"message": message}))
+            for line, message in zip(plain, messages, strict=True)
+        ]
+        return [filled(entry, values) for entry in entries]
 
 
 def record_line(record: ConversationRecord) -> Line:
@@ -64,9 +84,18 @@ def record_line(record: ConversationRecord) -> Line:
 
 
 def record_of(page: Page) -> ConversationRecord | None:
-    """Return the record at the end of a log; None: there is no log."""
+    """
+    Return the record at the end of a log; None: there is no log.
+
+    Raises:
+        DamagedSessionError: it does not end in the record of this conversation.
+    """
     if not page.bodies:
         return None
-    (line,), values = named(page.messages[-1:])
-    record: ConversationRecord = filled(_RECORD.validate_json(orjson.dumps(line["record"])), values)
-    return record
+    with reading(_WHAT):
+        (line,), values = named(page.messages[-1:])
+        plain = _RECORD.validate_json(orjson.dumps(line["record"]))
+        record: ConversationRecord = filled(plain, values)
+        if record.conversation_id != page.key.session_id:
+            raise ValueError
+        return record

@@ -4,16 +4,26 @@ import asyncio
 import itertools
 import threading
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Sequence,
+)
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from memory_cache import CacheClosedError, CacheConfig, SessionCache, SessionKey, open_cache
+from memory_cache.adapters._reading import one_of_many
 from memory_cache.adapters._threads import each, running_here, wait
 
 T = TypeVar("T")
 
 _PAGE: Final = 1000
+_AT_ONCE: Final = 128
 _STORE_TIMEOUTS: Final = 8
 """So many ``store_timeout_seconds`` a thread waits by default: a slow store has failed by then."""
 
@@ -169,3 +179,24 @@ async def every_session(
             break
     # To a listing an empty name means any; here it is a name.
     return [key for key in found if key.namespace == namespace and user_id in {None, key.user_id}]
+
+
+async def each_read(
+    keys: Sequence[SessionKey], read: Callable[[SessionKey], Awaitable[T | None]]
+) -> list[T]:
+    """
+    Return what is read of many sessions, some at once; those that are not there are left out.
+
+    Raises:
+        DamagedSessionError: of the first that is damaged; a note says which it is.
+    """
+
+    async def one(key: SessionKey) -> T | None:
+        with one_of_many(key):
+            return await read(key)
+
+    found: list[T] = []
+    for at in range(0, len(keys), _AT_ONCE):
+        some = await asyncio.gather(*map(one, keys[at : at + _AT_ONCE]))
+        found.extend(each for each in some if each is not None)
+    return found

@@ -29,11 +29,10 @@ from memory_cache.adapters._adk_log import (
 )
 from memory_cache.adapters._adk_shared import SharedState
 from memory_cache.adapters._adk_values import body_of, delta_of, own, stand_in, state_of
-from memory_cache.adapters._source import CacheSource, every_session
+from memory_cache.adapters._source import CacheSource, each_read, every_session
 
 _ALL: Final = GetSessionConfig()
 _NO_EVENTS: Final = GetSessionConfig(num_recent_events=0)
-_AT_ONCE: Final = 128
 
 
 class MemoryCacheSessionService(BaseSessionService):
@@ -98,6 +97,8 @@ class MemoryCacheSessionService(BaseSessionService):
         chat = await self._chat(app_name, user_id, name)
         given = state_of(state or {})
         await self._shared.outlive(app_name, user_id)
+        shared = await self._shared.read(app_name, user_id)
+        following = await self._shared.planned(app_name, user_id, given)
         now = adk_time.get_time()
         try:
             change = await chat.replace(
@@ -109,12 +110,11 @@ class MemoryCacheSessionService(BaseSessionService):
         except mc.VersionMismatchError:
             raise AlreadyExistsError(f"Session with id {name} already exists.") from None
         try:
-            await self._shared.change(app_name, user_id, given)
-        except mc.InvalidInputError:
+            await self._shared.change(following)
+        except (mc.InvalidInputError, mc.DamagedSessionError):
             await chat.delete(if_version=change.version)
             raise
-        merged = own(given) | await self._shared.read(app_name, user_id)
-        made = Session(app_name=app_name, user_id=user_id, id=name, state=merged)
+        made = Session(app_name=app_name, user_id=user_id, id=name, state=shared | given)
         made.last_update_time = now
         return mark(made, change.version, change.next)
 
@@ -143,10 +143,7 @@ class MemoryCacheSessionService(BaseSessionService):
     ) -> ListSessionsResponse:
         """Return the sessions without their events, the one updated last at the end."""
         keys = await every_session(await self._source.get(), app_name, user_id)
-        found: list[Session] = []
-        for at in range(0, len(keys), _AT_ONCE):
-            some = (self._listed(key) for key in keys[at : at + _AT_ONCE])
-            found.extend(each for each in await asyncio.gather(*some) if each is not None)
+        found = await each_read(keys, self._listed)
         found.sort(key=lambda each: (each.last_update_time, each.user_id, each.id))
         return ListSessionsResponse(sessions=found)
 
@@ -190,13 +187,14 @@ class MemoryCacheSessionService(BaseSessionService):
         body = body_of(event)
         seen = seen_of(session)
         await self._shared.outlive(session.app_name, session.user_id)
+        following = await self._shared.planned(session.app_name, session.user_id, delta_of(body))
         change = await append(chat, body, seen, self._ttl_seconds, refuse_stale=self._refuse_stale)
         if change.replayed and (seen is None or seen.end != change.start):
             return event  # not the second try of an append whose answer was lost
         await super().append_event(session, event)
         session.last_update_time = event.timestamp
         mark(session, change.version, change.end)
-        await self._shared.change(session.app_name, session.user_id, delta_of(body))
+        await self._shared.change(following)
         if crosses(change):
             await checkpoint(chat)
         return event

@@ -17,6 +17,7 @@ from langchain_core.messages import BaseMessage, message_to_dict, messages_from_
 
 from memory_cache import SessionCache
 from memory_cache.adapters._carrier import messages_of, packed
+from memory_cache.adapters._reading import reading
 from memory_cache.adapters._source import CacheSource
 
 
@@ -65,7 +66,9 @@ class MemoryCacheChatMessageHistory(BaseChatMessageHistory):
     async def aget_messages(self) -> list[BaseMessage]:
         """Return all messages, oldest first."""
         await self._source.get()
-        return messages_from_dict(messages_of(await self._session.transcript()))
+        page = await self._session.transcript()
+        with reading("messages of LangChain"):
+            return messages_from_dict(messages_of(page))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end, all or none."""

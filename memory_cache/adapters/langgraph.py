@@ -11,6 +11,7 @@ messages that other graphs have; see ``_langgraph_values``.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Self
 
 from langchain_core.runnables import RunnableConfig
@@ -27,11 +28,12 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 import memory_cache as mc
-from memory_cache.adapters._langgraph_log import Log
+from memory_cache.adapters._langgraph_log import Line, Log
 from memory_cache.adapters._langgraph_reader import PREFIX, Reader, config_of, place_of
 from memory_cache.adapters._langgraph_sync import SaverForThreads
 from memory_cache.adapters._langgraph_ttl import TimeToLive
 from memory_cache.adapters._langgraph_values import Stored, Values, known, packed
+from memory_cache.adapters._reading import one_of_many
 from memory_cache.adapters._source import CacheSource, every_session
 
 _TRIES: Final = 64
@@ -93,29 +95,17 @@ class MemoryCacheSaver(SaverForThreads):
         """Add a checkpoint, whole or not at all; cancelled, some elements of a list may be left."""
         del new_versions  # a value is new if the checkpoint it comes from has another version
         thread, name = place_of(config)
-        parent, ttl_seconds = get_checkpoint_id(config), await self._ttl.left(thread)
-        log = await self._log(thread, name)
-        seq = await log.find(parent) if parent else None
-        before = {} if seq is None else known(await log.line(seq), seq)
-        values = Values(await self._source.get(), self._lists, thread, ttl_seconds)
-        kept = await self._kept(values, checkpoint, before)
         without = {key: each for key, each in checkpoint.items() if key != "channel_values"}
-        line = {
+        about = {
             "checkpoint": checkpoint["id"],
-            "parent": parent,
+            "parent": get_checkpoint_id(config),
             "data": packed(self.serde, without),
             "metadata": packed(self.serde, get_checkpoint_metadata(config, metadata)),
-            "values": kept,
-            "past": {at: each for at, each in before.items() if at not in kept and "count" in each},
         }
         for _ in range(_TRIES):
-            try:
-                await log.session.append(
-                    await log.placed(line), if_version=log.version, ttl_seconds=ttl_seconds
-                )
-            except mc.VersionMismatchError:
-                log = await self._log(thread, name)
-            else:
+            # A thread that is deleted meanwhile begins anew: nothing of it may be led to.
+            with suppress(mc.TranscriptEditedError):
+                await self._add(thread, name, about, checkpoint)
                 return config_of(thread, name, checkpoint["id"])
         raise mc.StoreError("the thread changes too fast")
 
@@ -141,9 +131,12 @@ class MemoryCacheSaver(SaverForThreads):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, the newest if none is named; None if there is none."""
-        reader = await self._reader(*place_of(config))
-        found = await reader.target(config)
-        return None if found is None else await reader.checkpoint(found)
+        for _ in range(_TRIES):
+            with suppress(mc.TranscriptEditedError):  # deleted meanwhile, and perhaps begun anew
+                reader = await self._reader(*place_of(config))
+                found = await reader.target(config)
+                return None if found is None else await reader.checkpoint(found)
+        raise mc.StoreError("the thread changes too fast")
 
     async def alist(
         self,
@@ -158,22 +151,24 @@ class MemoryCacheSaver(SaverForThreads):
         end = get_checkpoint_id(before) if before else None
         left = limit
         for thread, name in await self._logs(config):
-            reader = await self._reader(thread, name)
-            async for each in reader.log.newest_first():
-                if left is not None and left <= 0:
-                    return
-                if (only and each != only) or (end and each >= end):
-                    continue
-                if filter and not await reader.has(each, filter):
-                    continue
-                yield await reader.checkpoint(each)
-                left = None if left is None else left - 1
+            with one_of_many(mc.SessionKey(self._namespace, thread, PREFIX + name)):
+                reader = await self._reader(thread, name)
+                async for each in reader.log.newest_first():
+                    if left is not None and left <= 0:
+                        return
+                    if (only and each != only) or (end and each >= end):
+                        continue
+                    if filter and not await reader.has(each, filter):
+                        continue
+                    yield await reader.checkpoint(each)
+                    left = None if left is None else left - 1
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all of a thread's checkpoints and writes."""
-        for namespace in (self._namespace, self._lists):
-            for session in await self._sessions(namespace, str(thread_id)):
-                await session.delete()
+        # Of the lists those that were there before: somebody may begin the thread anew meanwhile.
+        lists = await self._sessions(self._lists, str(thread_id))
+        for session in [*await self._sessions(self._namespace, str(thread_id)), *lists]:
+            await session.delete()
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -209,6 +204,34 @@ class MemoryCacheSaver(SaverForThreads):
         thread = str(configurable["thread_id"]) if config else None
         keys = await every_session(await self._source.get(), self._namespace, thread)
         return [(key.user_id, key.session_id.removeprefix(PREFIX)) for key in keys]
+
+    async def _add(self, thread: str, name: str, about: Line, checkpoint: Checkpoint) -> None:
+        """
+        Add a checkpoint after its parent, with values that are kept as they were there.
+
+        Raises:
+            TranscriptEditedError: the thread was deleted meanwhile.
+        """
+        ttl_seconds = await self._ttl.left(thread)
+        log = await self._log(thread, name)
+        seq = await log.find(about["parent"]) if about["parent"] else None
+        before = {} if seq is None else known(await log.line(seq), seq)
+        around = await log.around(checkpoint["id"])
+        values = Values(await self._source.get(), self._lists, thread, ttl_seconds)
+        kept = await self._kept(values, checkpoint, before)
+        past = {at: each for at, each in before.items() if at not in kept and "count" in each}
+        for _ in range(_TRIES):
+            line = {**about, "values": kept, "past": past, **around}
+            try:
+                await log.session.append(line, if_version=log.version, ttl_seconds=ttl_seconds)
+            except mc.VersionMismatchError:
+                newer = await self._log(thread, name)
+                if newer.inc != log.inc:
+                    raise mc.TranscriptEditedError("the thread was deleted meanwhile") from None
+                log, around = newer, await newer.around(checkpoint["id"])
+            else:
+                return
+        raise mc.StoreError("the thread changes too fast")
 
     async def _kept(
         self, store: Values, checkpoint: Checkpoint, before: Mapping[str, Stored]

@@ -20,6 +20,7 @@ from memory_cache import (
     ABSENT,
     NEWEST,
     CacheConfig,
+    Page,
     Session,
     SessionCache,
     StoreError,
@@ -129,22 +130,33 @@ class MemoryCacheChatStore(AsyncDBChatStore):
     ) -> None:
         """Put these messages in place of all there are, of either status."""
         put = [(each, status is MessageStatus.ARCHIVED) for each in dumped(messages)]
-        await self._edit(key, lambda _: put)
+        chat = await self._chat(key)
+        if not put:
+            await chat.delete()
+            return
+        for _ in range(_TRIES):
+            if await self._written(chat, await chat.recent(0, consistency=NEWEST), put):
+                return
+        raise StoreError("the session changes too fast to be edited")
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Delete the message at a position among all of the key's, and return it."""
         if idx < 0:
             return None
-        gone = await self._take(key, lambda entries: entries[idx : idx + 1])
+        gone = await self._taken(key, lambda entries: entries[idx : idx + 1])
         return gone[0] if gone else None
 
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
-        """Delete all messages of a status, or of both."""
-        await self._take(key, lambda entries: [e for e in entries if has(status, archived=e[1])])
+        """Delete all messages of a status, or of both: then the session, whatever is in it."""
+        if status is None:
+            await (await self._chat(key)).delete()
+        else:
+            left = status is not MessageStatus.ARCHIVED
+            await self._edit(key, lambda entries: [e for e in entries if e[1] is left])
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Delete the oldest ``n`` active messages, and return them."""
-        return await self._take(key, lambda entries: [e for e in entries if not e[1]][: max(n, 0)])
+        return await self._taken(key, lambda entries: [e for e in entries if not e[1]][: max(n, 0)])
 
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Archive the oldest ``n`` active messages, and return them."""
@@ -156,11 +168,12 @@ class MemoryCacheChatStore(AsyncDBChatStore):
             if not taken:
                 return []
             ranges = joined([*ranges_of(page), *((seq, seq + 1) for seq, _ in taken)])
+            moved = parsed([each for _, each in taken])
             try:
                 await chat.set_fields({FIELD: ranges}, if_version=page.version)
             except VersionMismatchError:
                 continue
-            return parsed([each for _, each in taken])
+            return moved
         raise StoreError("the session changes too fast to be edited")
 
     async def get_keys(self) -> list[str]:
@@ -176,17 +189,18 @@ class MemoryCacheChatStore(AsyncDBChatStore):
     async def _chat(self, key: str) -> Session:
         return (await self._source.get()).session(key, namespace=self._namespace).large()
 
-    async def _take(self, key: str, choose: _Edit) -> list[ChatMessage]:
+    async def _taken(self, key: str, choose: _Edit) -> list[ChatMessage]:
         """Delete the entries that are chosen, and return their messages."""
-        gone: list[Entry] = []
+        gone: list[ChatMessage] = []
 
         def without(entries: list[Entry]) -> list[Entry]:
-            gone[:] = choose(entries)
-            doomed = {id(entry) for entry in gone}
+            chosen = choose(entries)
+            gone[:] = parsed([each for each, _ in chosen])
+            doomed = {id(entry) for entry in chosen}
             return [entry for entry in entries if id(entry) not in doomed]
 
         await self._edit(key, without)
-        return parsed([each for each, _ in gone])
+        return gone
 
     async def _edit(self, key: str, edit: _Edit) -> None:
         """Read all, and write what ``edit`` makes of it: if nobody else was faster."""
@@ -195,20 +209,23 @@ class MemoryCacheChatStore(AsyncDBChatStore):
             page = await chat.transcript()
             before = entries_of(page)
             after = edit(before)
-            if after == before:
+            if after == before or await self._written(chat, page, after):
                 return
-            try:
-                if after:
-                    ranges = joined((at, at + 1) for at, (_, yes) in enumerate(after) if yes)
-                    await chat.replace(
-                        [each for each, _ in after],
-                        {**page.fields, FIELD: ranges},
-                        if_version=page.version or ABSENT,
-                        ttl_seconds=None if before else self._ttl_seconds,
-                    )
-                else:
-                    await chat.delete(if_version=page.version)
-            except VersionMismatchError:
-                continue
-            return
         raise StoreError("the session changes too fast to be edited")
+
+    async def _written(self, chat: Session, page: Page, entries: list[Entry]) -> bool:
+        """Put entries in place of all that a page is of; False: somebody else was faster."""
+        try:
+            if entries:
+                ranges = joined((at, at + 1) for at, (_, yes) in enumerate(entries) if yes)
+                await chat.replace(
+                    [each for each, _ in entries],
+                    {**page.fields, FIELD: ranges},
+                    if_version=page.version or ABSENT,
+                    ttl_seconds=None if page.exists else self._ttl_seconds,
+                )
+            else:
+                await chat.delete(if_version=page.version)
+        except VersionMismatchError:
+            return False
+        return True

@@ -7,15 +7,25 @@ A ``Session`` of the OpenAI Agents SDK.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 from agents import TResponseInputItem
 from agents.memory import SessionSettings
 from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
 
-from memory_cache import NEWEST, CacheConfig, Consistency, Session, SessionCache
-from memory_cache.adapters._carrier import messages_of, packed, unpacked
+from memory_cache import (
+    NEWEST,
+    CacheConfig,
+    Consistency,
+    Session,
+    SessionCache,
+    StoreError,
+    VersionMismatchError,
+)
+from memory_cache.adapters._carrier import messages_of, packed
 from memory_cache.adapters._source import CacheSource
+
+_TRIES: Final = 64
 
 
 class MemoryCacheSession:
@@ -115,8 +125,19 @@ class MemoryCacheSession:
 
     async def pop_item(self) -> TResponseInputItem | None:
         """Remove the newest item and return it; of two who pop at once, each gets another."""
-        item = await (await self._session()).pop()
-        return cast("TResponseInputItem | None", item and unpacked(item))
+        session = await self._session()
+        for _ in range(_TRIES):
+            # Looked at first: what cannot be given out is not taken away.
+            page = await session.recent(1, consistency=NEWEST)
+            if not page.bodies:
+                return None
+            (item,) = messages_of(page)
+            try:
+                await session.pop(if_version=page.version)
+            except VersionMismatchError:
+                continue
+            return cast("TResponseInputItem", item)
+        raise StoreError("the session changes too fast to be edited")
 
     async def clear_session(self) -> None:
         """Delete the session."""

@@ -12,8 +12,8 @@ one change, and the last message is the record that holds. A log has all that it
 a fork begins with the entries it shares, under the same ids, so either may be deleted.
 """
 
-import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Self
 
 from cachetools import LRUCache
@@ -28,6 +28,7 @@ from memory_cache import (
     ABSENT,
     NEWEST,
     CacheConfig,
+    DamagedSessionError,
     Page,
     Session,
     SessionCache,
@@ -42,10 +43,9 @@ from memory_cache.adapters._pydantic_ai_log import (
     record_line,
     record_of,
 )
-from memory_cache.adapters._source import CacheSource, every_session
+from memory_cache.adapters._source import CacheSource, each_read, every_session
 
 _PLACES: Final = 4096
-_AT_ONCE: Final = 128
 
 
 class MemoryCacheConversationStore(ConversationStore):
@@ -94,11 +94,7 @@ class MemoryCacheConversationStore(ConversationStore):
         self, *, scope: str | None = None, limit: int | None = None
     ) -> Sequence[ConversationRecord]:
         """Return the records, the one saved last first; each is read, whatever the limit."""
-        found: list[ConversationRecord] = []
-        keys = await self._keys()
-        for at in range(0, len(keys), _AT_ONCE):
-            some = (self.read_record(key.session_id) for key in keys[at : at + _AT_ONCE])
-            found.extend(each for each in await asyncio.gather(*some) if each is not None)
+        found = await each_read(await self._keys(), lambda key: self.read_record(key.session_id))
         chosen = [each for each in found if scope is None or each.scope == scope]
         return sorted(chosen, key=lambda each: each.updated_at, reverse=True)[:limit]
 
@@ -153,6 +149,15 @@ class MemoryCacheConversationStore(ConversationStore):
         except VersionMismatchError:
             raise ConversationConflict(conversation_id) from None
 
+    async def delete(self, conversation_id: str, *, scope: str | None = None) -> None:
+        """Delete a conversation, a damaged one too unless it is to be of a scope."""
+        try:
+            await super().delete(conversation_id, scope=scope)
+        except DamagedSessionError:
+            if scope is not None:
+                raise  # whose it is cannot be told
+            await (await self._log(conversation_id)).delete()
+
     async def read_entry(self, entry_id: str) -> ConversationEntry:
         """Return an entry; ``KeyError`` if it is nowhere."""
         return (await self.read_history(entry_id, limit=1))[0]
@@ -188,16 +193,24 @@ class MemoryCacheConversationStore(ConversationStore):
 
     async def _search(self, entry_id: str, limit: int | None) -> list[Line] | None:
         """Return a history from where its end was met last, else from wherever it is."""
+        damage: DamagedSessionError | None = None
         place = self._places.get(entry_id)
         if place is not None:
-            found = await history(await self._log(place), entry_id, limit)
-            if found is not None:
-                return found
+            with suppress(DamagedSessionError):
+                found = await history(await self._log(place), entry_id, limit)
+                if found is not None:
+                    return found
         for key in await self._keys():
-            found = await history(await self._log(key.session_id), entry_id, limit)
+            try:
+                found = await history(await self._log(key.session_id), entry_id, limit)
+            except DamagedSessionError as error:
+                damage = error  # perhaps it is in another one, too
+                continue
             if found is not None:
                 self._places[entry_id] = key.session_id
                 return found
+        if damage is not None:
+            raise damage
         return None
 
     def _noted(self, page: Page) -> ConversationRecord | None:
