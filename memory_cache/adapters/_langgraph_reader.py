@@ -1,7 +1,7 @@
 """Checkpoints as LangGraph has them, read back from a log: values, writes, what led to them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -58,9 +58,9 @@ class Reader:
                 (channel, await self._values.load(self._serde, self.log, channel, stored))
                 for channel, stored in line["values"].items()
             ]
-            checkpoint: Checkpoint = {**unpacked(self._serde, line["data"])}
+            checkpoint = cast("Checkpoint", {**unpacked(self._serde, line["data"])})
             checkpoint["channel_values"] = dict(loaded)
-            metadata: CheckpointMetadata = {**unpacked(self._serde, line["metadata"])}
+            metadata = cast("CheckpointMetadata", {**unpacked(self._serde, line["metadata"])})
             return CheckpointTuple(
                 config=config_of(key.user_id, name, checkpoint_id),
                 checkpoint=checkpoint,

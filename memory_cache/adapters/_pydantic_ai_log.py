@@ -47,7 +47,7 @@ async def history(log: Session, head_id: str, limit: int | None) -> list[Line] |
 
 def _chain(lines: list[Line], head_id: str, limit: int | None) -> tuple[list[Line], str | None]:
     """Return entries from one back, and the id of what comes before them; None: nothing does."""
-    held: dict[str, Line] = {line["id"]: line for line in lines if "record" not in line}
+    held = {_id_of(line): line for line in lines if "record" not in line}
     chain: list[Line] = []
     at: str | None = head_id  # as a line has it
     while at in held and len(chain) != limit:
@@ -56,6 +56,13 @@ def _chain(lines: list[Line], head_id: str, limit: int | None) -> tuple[list[Lin
         chain.append(held[at])
         at = held[at]["parent_id"]
     return chain, at
+
+
+def _id_of(line: Line) -> str:
+    """Return the id of an entry as it is stored; ``TypeError``: it has none."""
+    if isinstance(line["id"], str) and isinstance(line["parent_id"], str | None):
+        return line["id"]
+    raise TypeError
 
 
 def line_of(entry: ConversationEntry) -> Line:
@@ -96,6 +103,9 @@ def record_of(page: Page) -> ConversationRecord | None:
         (line,), values = named(page.messages[-1:])
         plain = _RECORD.validate_json(orjson.dumps(line["record"]))
         record: ConversationRecord = filled(plain, values)
+        # Each has a default that is another one at each read.
+        if not {"revision", "updated_at"} <= line["record"].keys():
+            raise LookupError
         if record.conversation_id != page.key.session_id:
             raise ValueError
         return record

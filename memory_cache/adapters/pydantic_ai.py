@@ -211,6 +211,10 @@ class MemoryCacheConversationStore(ConversationStore):
                 return found
         if damage is not None:
             raise damage
+        if place is not None:
+            record = await self.read_record(place)
+            if record is not None and record.head_id == entry_id:
+                raise DamagedSessionError("what a conversation of Pydantic AI leads to is missing")
         return None
 
     def _noted(self, page: Page) -> ConversationRecord | None:

@@ -40,7 +40,8 @@ def cases(record: Record) -> Iterator[Case]:
         part = "tail" if number == last // BLOCK else "sealed"
         yield from _blocks(part, f"b{number}", record[f"b{number}"])
         yield from _sidecars(part, f"t{number}", record[f"t{number}"])
-        yield from _digests(part, f"d{number}", record[f"d{number}"])
+        if f"d{number}" in record:
+            yield from _digests(part, f"d{number}", record[f"d{number}"])
     if active:
         sidecar = record[f"t{last // BLOCK}"]
         yield from _sidecars("tail", f"t{last // BLOCK}", sidecar)
