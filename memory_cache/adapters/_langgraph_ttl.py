@@ -12,6 +12,7 @@ from time import time
 from typing import Final
 
 import memory_cache as mc
+from memory_cache._wishes import MAX_TTL_SECONDS
 
 _PARTS: Final = 8
 _MOST: Final = 4096
@@ -34,10 +35,10 @@ class TimeToLive:
         are put off first, so sessions that others lead to come before them.
 
         Raises:
-            InvalidInputError: it is below 1.
+            InvalidInputError: it is below 1, or longer than a session can live.
         """
-        if ttl_seconds is not None and ttl_seconds < 1:
-            raise mc.InvalidInputError("ttl_seconds", "must be 1 or more")
+        if ttl_seconds is not None and not 1 <= ttl_seconds <= MAX_TTL_SECONDS:
+            raise mc.InvalidInputError("ttl_seconds", f"must be 1 to {MAX_TTL_SECONDS}")
         self._ttl_seconds = ttl_seconds
         self._namespaces = namespaces
         self._sessions = sessions
@@ -50,17 +51,18 @@ class TimeToLive:
             return None
         now, step = int(time()), max(self._ttl_seconds // _PARTS, 1)
         end = (now // step + 1) * step + self._ttl_seconds
+        left = min(end - now, MAX_TTL_SECONDS)
         if end != self._end or len(self._put_off) >= _MOST:
             self._end, self._put_off = end, set()
         if thread not in self._put_off:
             for namespace in self._namespaces:
                 found = await self._sessions(namespace, thread)
                 for at in range(0, len(found), _AT_ONCE):
-                    some = (_put_off(each, end - now) for each in found[at : at + _AT_ONCE])
+                    some = (_put_off(each, left) for each in found[at : at + _AT_ONCE])
                     await asyncio.gather(*some)
             if end == self._end:
                 self._put_off.add(thread)
-        return end - now
+        return left
 
 
 async def _put_off(session: mc.Session, seconds: int) -> None:

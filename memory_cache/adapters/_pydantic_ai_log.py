@@ -6,7 +6,6 @@ A line is an entry, or the record that holds until the next one.
 
 from typing import Any, Final
 
-import orjson
 from pydantic import TypeAdapter
 from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
 from pydantic_ai.messages import ModelMessagesTypeAdapter
@@ -75,14 +74,14 @@ def line_of(entry: ConversationEntry) -> Line:
 def entries_of(lines: list[Line]) -> list[ConversationEntry]:
     """Return the entries that were stored."""
     with reading(_WHAT):
-        plain, values = named(lines)
-        text = orjson.dumps([line["message"] for line in plain])
+        plain = named(lines)
+        text = plain.json([line["message"] for line in plain.lines])
         messages = ModelMessagesTypeAdapter.validate_json(text)
         entries = [
             ConversationEntry(**(line | {"message": message}))
-            for line, message in zip(plain, messages, strict=True)
+            for line, message in zip(plain.lines, messages, strict=True)
         ]
-        return [filled(entry, values) for entry in entries]
+        return [filled(entry, plain.values) for entry in entries]
 
 
 def record_line(record: ConversationRecord) -> Line:
@@ -100,9 +99,10 @@ def record_of(page: Page) -> ConversationRecord | None:
     if not page.bodies:
         return None
     with reading(_WHAT):
-        (line,), values = named(page.messages[-1:])
-        plain = _RECORD.validate_json(orjson.dumps(line["record"]))
-        record: ConversationRecord = filled(plain, values)
+        plain = named(page.messages[-1:])
+        (line,) = plain.lines
+        found = _RECORD.validate_json(plain.json(line["record"]))
+        record: ConversationRecord = filled(found, plain.values)
         # Each has a default that is another one at each read.
         if not {"revision", "updated_at"} <= line["record"].keys():
             raise LookupError

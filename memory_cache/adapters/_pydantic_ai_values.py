@@ -2,14 +2,17 @@
 Values of Pydantic AI as JSON values, and back.
 
 They are read as JSON, not as Python's values: only there is base64 read back as the bytes it
-stands for. For what JSON does not hold a name stands there, and the value is put in afterwards.
+stands for. Pydantic's JSON holds any number; for what else was carried a name stands there, and the
+value is put in afterwards.
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
+import orjson
 from pydantic import BaseModel, TypeAdapter
 
 from memory_cache import InvalidInputError
@@ -33,17 +36,33 @@ def dumped(adapter: TypeAdapter[T], value: T) -> Any:  # noqa: ANN401  # any JSO
         raise InvalidInputError("message", f"cannot be kept as JSON ({error})") from None
 
 
-def named(lines: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return lines in which names stand for what was carried, and the values by these names."""
+class Named(NamedTuple):
+    """Lines in which names stand for what was carried, and the values by these names."""
+
+    lines: list[dict[str, Any]]
+    values: dict[str, Any]
+    carried: bool
+
+    def json(self, value: object) -> bytes | str:
+        """Return the JSON of a part of the lines; Python's own where any number may stand."""
+        return json.dumps(value) if self.carried else orjson.dumps(value)
+
+
+def named(lines: Sequence[dict[str, Any]]) -> Named:
+    """Return lines for Pydantic to read: with numbers as they are, and names for the rest."""
     values: dict[str, Any] = {}
     run = uuid4().hex
 
-    def name_of(text: str) -> str:
+    def name_of(text: str) -> Any:  # noqa: ANN401  # a number or a name
+        value = value_of(text)
+        if isinstance(value, (int, float)):
+            return value  # where a number must be, a name would be refused
         name = f"{run}-{len(values)}"
-        values[name] = value_of(text)
+        values[name] = value
         return name
 
-    return [unpacked(line, name_of) if CARRIED in line else line for line in lines], values
+    carried = any(CARRIED in line for line in lines)
+    return Named([unpacked(line, name_of) for line in lines], values, carried)
 
 
 def filled(value: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any value

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("langgraph.checkpoint")
 pytest.importorskip("langgraph.checkpoint.conformance")
 
+from langgraph.checkpoint.base import Checkpoint
 from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
@@ -15,6 +16,7 @@ from langgraph.checkpoint.serde.types import ERROR, _DeltaSnapshot
 from memory_cache import (
     CacheConfig,
     DamagedSessionError,
+    Session,
     SessionCache,
     TooLargeError,
     TranscriptEditedError,
@@ -253,3 +255,86 @@ async def test_a_list_that_is_gone(cache: SessionCache) -> None:
         await ours.aget_tuple(config)
     await ours.adelete_thread("t")
     assert (await cache.list_sessions()).total == 0
+
+
+class Meanwhile(MemoryCacheSaver):
+    """A saver beside which something happens once, while it does one of two things."""
+
+    def __init__(
+        self, cache: SessionCache, what: str, happens: Callable[[], Awaitable[Any]]
+    ) -> None:
+        super().__init__(cache)
+        self.what, self.happens = what, happens
+        self.happened = False
+
+    async def _once(self, what: str) -> None:
+        if what == self.what and not self.happened:
+            self.happened = True
+            await self.happens()
+
+    async def _kept(self, *given: Any) -> dict[str, Any]:  # noqa: ANN401
+        kept = await super()._kept(*given)
+        await self._once("put")
+        return kept
+
+    async def _sessions(self, namespace: str, thread: str) -> list[Session]:
+        if namespace.endswith("-lists"):
+            await self._once("delete")
+        return await super()._sessions(namespace, thread)
+
+
+def checkpoint(version: int, size: int) -> Checkpoint:
+    """A checkpoint with a list that grows, a value that stays, and one that is too long to copy."""
+    values = {"m": [f"{at}" for at in range(size)], "long": "x" * 1000, "n": version}
+    return put(values, {"m": version, "long": 1, "n": version}, str(uuid6()))
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_deleted_while_it_is_put(
+    cache: SessionCache, other_cache: SessionCache, *, again: bool
+) -> None:
+    """Of a thread that is deleted, or begun anew, meanwhile a checkpoint leads to nothing."""
+    root: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    other = MemoryCacheSaver(other_cache)
+
+    async def gone() -> None:
+        await other.adelete_thread("t")
+        if again:
+            for version in range(1, 4):
+                await other.aput(root, put({"n": 0}, {"n": version}, str(uuid6())), {}, {})
+
+    saver, place = Meanwhile(cache, "put", gone), root
+    for version in range(1, 4):
+        place = await other.aput(place, checkpoint(version, 10 * version), {}, {})
+    last = checkpoint(4, 40)
+    place = await saver.aput(place, last, {}, {})
+    found = await other.aget_tuple(place)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == last["channel_values"]
+
+
+async def test_put_while_it_is_deleted(cache: SessionCache, other_cache: SessionCache) -> None:
+    """A thread that is begun anew while it is deleted keeps the lists that it has then."""
+    root: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    other = MemoryCacheSaver(other_cache)
+    long = put({"m": ["x" * 10_000] * 300}, {"m": 1}, str(uuid6()))
+    await other.aput(root, long, {}, {})
+    saver = Meanwhile(cache, "delete", lambda: other.aput(root, long, {}, {}))
+    await saver.adelete_thread("t")
+    assert saver.happened
+    found = await other.aget_tuple(root)
+    assert found is None or found.checkpoint["channel_values"] == long["channel_values"]
+
+
+async def test_checkpoints_in_a_ring(cache: SessionCache) -> None:
+    """Checkpoints that lead to one another are damage, and nobody follows them for ever."""
+    saver = MemoryCacheSaver(cache)
+    root: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    name = str(uuid6())
+    place = await saver.aput(root, put({}, {}, name), {}, {})
+    log = cache.session("ns:", namespace="langgraph", user_id="t")
+    (line,) = (await log.transcript()).messages
+    await log.replace([{**line, "parent": name}])
+    async with asyncio.timeout(20):
+        with pytest.raises(DamagedSessionError, match="ring"):
+            await saver.aget_delta_channel_history(config=place, channels=["a"])

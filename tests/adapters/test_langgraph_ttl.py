@@ -136,8 +136,15 @@ async def test_without_one_it_lives_for_ever(cache: SessionCache) -> None:
     assert {*(await lives(cache)).values()} == {0.0}
 
 
-@pytest.mark.parametrize("seconds", [0, -1])
+@pytest.mark.parametrize("seconds", [1, 315_360_000])
+async def test_times_that_are_just_taken(cache: SessionCache, seconds: int) -> None:
+    """The shortest and the longest time to live that are not refused can be written with."""
+    await filled(MemoryCacheSaver(cache, ttl_seconds=seconds))
+    assert max((await lives(cache)).values()) > seconds - 1
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 315_360_001])
 async def test_no_time_is_refused(cache: SessionCache, seconds: int) -> None:
-    """A time to live below a second is refused where it is given."""
+    """A time to live below a second, or over ten years, is refused where it is given."""
     with pytest.raises(InvalidInputError, match="ttl_seconds"):
         MemoryCacheSaver(cache, ttl_seconds=seconds)

@@ -36,7 +36,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RunUsage
 
-from memory_cache import SessionCache, open_cache
+from memory_cache import DamagedSessionError, SessionCache, open_cache
 from memory_cache.adapters.pydantic_ai import MemoryCacheConversationStore
 from support.valkey import ValkeyServer
 
@@ -287,6 +287,41 @@ class Twin(ConversationStore):
         """Do it to both."""
         entries: list[ConversationEntry] = await self.both("read_history", head_id, limit=limit)
         return entries
+
+
+async def test_entries_in_a_ring(cache: SessionCache) -> None:
+    """Entries that lead to one another are damage, and nobody follows them for ever."""
+    store = MemoryCacheConversationStore(cache)
+    await store.write_record(
+        record("b", "1"), new_entries=entries("a", "b"), expected_revision=None
+    )
+    log = cache.session("s", namespace="pydantic-ai")
+    first, *rest = (await log.transcript()).messages
+    await log.replace([{**first, "parent_id": "b"}, *rest])
+    with pytest.raises(DamagedSessionError):
+        await store.read_history("b")
+    assert [each.id for each in await store.read_history("b", limit=2)] == ["a", "b"]
+
+
+async def test_one_that_is_damaged_among_many(cache: SessionCache) -> None:
+    """A listing says which one is damaged; entries of others are found, and it can be deleted."""
+    store = MemoryCacheConversationStore(cache)
+    for name in ("a", "b"):
+        await store.save(Conversation(conversation_id=name, messages=several(0, 2)), scope="me")
+    kept = await store.load_entries("a")
+    await cache.session("b", namespace="pydantic-ai").append({"no": "record"})
+    with pytest.raises(DamagedSessionError) as raised:
+        await store.list_conversations()
+    assert raised.value.__notes__ == ["It is the session pydantic-ai//b (namespace/user/id)."]
+    assert kept is not None
+    other = MemoryCacheConversationStore(cache)
+    assert await other.read_history(kept[-1].id) == kept
+    with pytest.raises(DamagedSessionError):
+        await other.read_entry("nowhere, or in the one that is damaged")
+    with pytest.raises(DamagedSessionError):
+        await store.delete("b", scope="me")
+    await store.delete("b")
+    assert [each.conversation_id for each in await store.list_conversations()] == ["a"]
 
 
 NAMES = st.sampled_from(["s", "t", "u"])

@@ -16,6 +16,7 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_ai.usage import RequestUsage, RunUsage
 
 from memory_cache import CacheConfig, InvalidInputError, SessionCache, TooLargeError, open_cache
 from memory_cache.adapters.pydantic_ai import MemoryCacheConversationStore
@@ -85,3 +86,19 @@ async def test_refused(valkey_url: str, value: object) -> None:
         with pytest.raises(TooLargeError if isinstance(value, str) else InvalidInputError):
             await store.save(Conversation(conversation_id="s", messages=[result]))
         assert await store.load("s") is None
+
+
+async def test_numbers_where_only_numbers_may_be(
+    cache: SessionCache, other_cache: SessionCache
+) -> None:
+    """A number that JSON does not hold comes back from where Pydantic AI takes nothing else."""
+    usage = RequestUsage(input_tokens=10**21, details={"x": 2**64})
+    answer = ModelResponse(parts=[TextPart("half \ud800")], usage=usage)
+    sent = Conversation(
+        conversation_id="s", messages=[answer], usage=RunUsage(details={"x": 10**21})
+    )
+    await MemoryCacheConversationStore(cache).save(sent)
+    found = await MemoryCacheConversationStore(other_cache).load("s")
+    assert found is not None
+    assert found.messages == [answer]
+    assert found.usage == sent.usage
