@@ -303,27 +303,6 @@ async def test_entries_in_a_ring(cache: SessionCache) -> None:
     assert [each.id for each in await store.read_history("b", limit=2)] == ["a", "b"]
 
 
-async def test_one_that_is_damaged_among_many(cache: SessionCache) -> None:
-    """A listing says which one is damaged; entries of others are found, and it can be deleted."""
-    store = MemoryCacheConversationStore(cache)
-    for name in ("a", "b"):
-        await store.save(Conversation(conversation_id=name, messages=several(0, 2)), scope="me")
-    kept = await store.load_entries("a")
-    await cache.session("b", namespace="pydantic-ai").append({"no": "record"})
-    with pytest.raises(DamagedSessionError) as raised:
-        await store.list_conversations()
-    assert raised.value.__notes__ == ["It is the session pydantic-ai//b (namespace/user/id)."]
-    assert kept is not None
-    other = MemoryCacheConversationStore(cache)
-    assert await other.read_history(kept[-1].id) == kept
-    with pytest.raises(DamagedSessionError):
-        await other.read_entry("nowhere, or in the one that is damaged")
-    with pytest.raises(DamagedSessionError):
-        await store.delete("b", scope="me")
-    await store.delete("b")
-    assert [each.conversation_id for each in await store.list_conversations()] == ["a"]
-
-
 NAMES = st.sampled_from(["s", "t", "u"])
 SCOPES = st.sampled_from([None, None, "me", "you"])
 OPERATIONS = st.lists(

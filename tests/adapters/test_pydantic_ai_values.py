@@ -18,7 +18,14 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.usage import RequestUsage, RunUsage
 
-from memory_cache import CacheConfig, InvalidInputError, SessionCache, TooLargeError, open_cache
+from memory_cache import (
+    CacheConfig,
+    DamagedSessionError,
+    InvalidInputError,
+    SessionCache,
+    TooLargeError,
+    open_cache,
+)
 from memory_cache.adapters.pydantic_ai import MemoryCacheConversationStore
 from support.values import EXTREME, LONG, exact, nested
 
@@ -102,3 +109,24 @@ async def test_numbers_where_only_numbers_may_be(
     assert found is not None
     assert found.messages == [answer]
     assert found.usage == sent.usage
+
+
+async def test_one_that_is_damaged_among_many(cache: SessionCache) -> None:
+    """A listing says which one is damaged; entries of others are found, and it can be deleted."""
+    store = MemoryCacheConversationStore(cache)
+    for name in ("a", "b"):
+        await store.save(Conversation(conversation_id=name, messages=messages(0)), scope="me")
+    kept = await store.load_entries("a")
+    await cache.session("b", namespace="pydantic-ai").append({"no": "record"})
+    with pytest.raises(DamagedSessionError) as raised:
+        await store.list_conversations()
+    assert raised.value.__notes__ == ["It is the session pydantic-ai//b (namespace/user/id)."]
+    assert kept is not None
+    other = MemoryCacheConversationStore(cache)
+    assert await other.read_history(kept[-1].id) == kept
+    with pytest.raises(DamagedSessionError):
+        await other.read_entry("nowhere, or in the one that is damaged")
+    with pytest.raises(DamagedSessionError):
+        await store.delete("b", scope="me")
+    await store.delete("b")
+    assert [each.conversation_id for each in await store.list_conversations()] == ["a"]

@@ -151,33 +151,38 @@ def llama_index() -> Kit:
     )
 
 
+def _event(at: int) -> Any:  # noqa: ANN401
+    """An event of Google's ADK; each ninth has a result, and all change the state."""
+    events = import_module("google.adk.events")
+    types = import_module("google.genai.types")
+    result = types.FunctionResponse(id="c", name="f", response={"n": CARRIED})
+    parts = [types.Part(text=f"message {at}"), types.Part(function_response=result)]
+    return events.Event(
+        id=f"e{at}",
+        author="user",
+        timestamp=float(at),
+        content=types.Content(role="user", parts=parts[: 1 + (at % 9 == 0)]),
+        actions=events.EventActions(state_delta={f"k{at % 9}": CARRIED if at % 2 else [at]}),
+    )
+
+
+async def _events(service: Any, name: str, count: int) -> None:  # noqa: ANN401
+    """Fill a session of Google's ADK."""
+    here = {"app_name": name, "user_id": name, "session_id": name}
+    state = {"a": CARRIED}
+    if name == "s":
+        state |= {"user:b": CARRIED, "app:c": 1, 'user:"d': 2}
+    session = await service.create_session(**here, state=state)
+    for at in [*range(count - 1), 9 * count]:
+        await service.append_event(session, _event(at))
+
+
 def google_adk() -> Kit:
     """The session service of Google's ADK."""
     module = import_module("memory_cache.adapters.google_adk")
     events = import_module("google.adk.events")
     sessions = import_module("google.adk.sessions")
     config = import_module("google.adk.sessions.base_session_service").GetSessionConfig
-    types = import_module("google.genai.types")
-
-    def event(at: int) -> Any:  # noqa: ANN401
-        result = types.FunctionResponse(id="c", name="f", response={"n": CARRIED})
-        parts = [types.Part(text=f"message {at}"), types.Part(function_response=result)]
-        return events.Event(
-            id=f"e{at}",
-            author="user",
-            timestamp=float(at),
-            content=types.Content(role="user", parts=parts[: 1 + (at % 9 == 0)]),
-            actions=events.EventActions(state_delta={f"k{at % 9}": CARRIED if at % 2 else [at]}),
-        )
-
-    async def fill(service: Any, name: str, count: int) -> None:  # noqa: ANN401
-        here = {"app_name": name, "user_id": name, "session_id": name}
-        state = {"a": CARRIED}
-        if name == "s":
-            state |= {"user:b": CARRIED, "app:c": 1, 'user:"d': 2}
-        session = await service.create_session(**here, state=state)
-        for at in [*range(count - 1), 9 * count]:
-            await service.append_event(session, event(at))
 
     def got(name: str = "s", **which: Any) -> Way:  # noqa: ANN401
         async def asked(service: Any) -> object:  # noqa: ANN401
@@ -190,7 +195,7 @@ def google_adk() -> Kit:
 
     async def appended(service: Any, delta: dict[str, Any]) -> object:  # noqa: ANN401
         session = sessions.Session(id="s", app_name="s", user_id="s")
-        one = event(7000).model_copy(update={"actions": events.EventActions(state_delta=delta)})
+        one = _event(7000).model_copy(update={"actions": events.EventActions(state_delta=delta)})
         await service.append_event(session, one)
         return session.model_dump()
 
@@ -206,7 +211,7 @@ def google_adk() -> Kit:
 
     return Kit(
         make=lambda cache: module.MemoryCacheSessionService(cache, ttl_seconds=1000),
-        fill=fill,
+        fill=_events,
         reads={
             "get_session": got(),
             "get_session(3)": got(num_recent_events=3),
@@ -250,29 +255,34 @@ def _entries(name: str, start: int, end: int) -> list[Any]:
     return made
 
 
+def _record(name: str, head: str, revision: str) -> Any:  # noqa: ANN401
+    """A record of Pydantic AI."""
+    of = import_module("pydantic_ai.conversation_store")
+    return of.ConversationRecord(
+        conversation_id=name, head_id=head, revision=revision, updated_at=NOON, scope="message"
+    )
+
+
+async def _conversation(store: Any, name: str, count: int) -> None:  # noqa: ANN401
+    """Fill a conversation of Pydantic AI, in two writes."""
+    half = count // 2
+    await store.write_record(
+        _record(name, f"{name}{half - 1}", "1"),
+        new_entries=_entries(name, 0, half),
+        expected_revision=None,
+    )
+    await store.write_record(
+        _record(name, f"{name}{count - 1}", "2"),
+        new_entries=_entries(name, half, count),
+        expected_revision="1",
+    )
+
+
 def pydantic_ai() -> Kit:
     """The conversation store of Pydantic AI."""
     module = import_module("memory_cache.adapters.pydantic_ai")
     of = import_module("pydantic_ai.conversation_store")
     user_error = import_module("pydantic_ai.exceptions").UserError
-
-    def record(name: str, head: str, revision: str) -> Any:  # noqa: ANN401
-        return of.ConversationRecord(
-            conversation_id=name, head_id=head, revision=revision, updated_at=NOON, scope="message"
-        )
-
-    async def fill(store: Any, name: str, count: int) -> None:  # noqa: ANN401
-        half = count // 2
-        await store.write_record(
-            record(name, f"{name}{half - 1}", "1"),
-            new_entries=_entries(name, 0, half),
-            expected_revision=None,
-        )
-        await store.write_record(
-            record(name, f"{name}{count - 1}", "2"),
-            new_entries=_entries(name, half, count),
-            expected_revision="1",
-        )
 
     async def saved(store: Any) -> object:  # noqa: ANN401
         found = await store.load("s")
@@ -286,7 +296,7 @@ def pydantic_ai() -> Kit:
         return (await store.branch("s", at=2, expected_revision="2")).messages
 
     def written(store: Any) -> Awaitable[object]:  # noqa: ANN401
-        made: Awaitable[object] = store.write_record(record("s", "s0", "3"), expected_revision="2")
+        made: Awaitable[object] = store.write_record(_record("s", "s0", "3"), expected_revision="2")
         return made
 
     def anew(call: Way) -> Way:
@@ -295,7 +305,7 @@ def pydantic_ai() -> Kit:
 
     return Kit(
         make=lambda cache: cache,
-        fill=lambda cache, name, count: fill(
+        fill=lambda cache, name, count: _conversation(
             module.MemoryCacheConversationStore(cache), name, count
         ),
         reads={
