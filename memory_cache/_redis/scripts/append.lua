@@ -118,7 +118,7 @@ while at < h.next do
 end
 
 -- A number that was at its bound already lied; one more would make the header none.
-if not agrees(h) then
+if not sound(h) then
   return redis.error_reply('MC_DAMAGED header')
 end
 if ARGV[12] == '1' then

@@ -25,6 +25,23 @@ local function text(number)
   return string.format('%d', number)
 end
 
+-- Returns what a header line says; nil if it is none, or one that contradicts itself.
+local function parse(line)
+  local inc, num, tag, first, next_, edits, size, tokens, newest, updated, created, ttl,
+    fields_num, eras = parts_of(line)
+  return inc and {
+    inc = inc, num = num, tag = tag, first = first, next = next_, edits = edits, size = size,
+    tokens = tokens, newest = newest, updated = updated, created = created, ttl = ttl,
+    fields_num = fields_num, eras = eras,
+  }
+end
+
+-- Whether a header that a change would write is one.
+local function sound(h)
+  return agree(h.num, h.first, h.next, h.edits, h.size, h.tokens, h.newest, tonumber(h.updated),
+    tonumber(h.created), h.ttl, h.fields_num)
+end
+
 local function format(h)
   return string.format('2 %s %d %s %d %d %d %d %d %d %s %s %d %d %s', h.inc, h.num, h.tag,
     h.first, h.next, h.edits, h.size, h.tokens, h.newest, h.updated, h.created, h.ttl,

@@ -6,11 +6,10 @@
 -- Returns {seq to go on at, fields copied, 1: there is more}; {} if it has another version.
 
 local key, SLICE = KEYS[1], 1000
-local h = parse(redis.call('HGET', key, 'h') or '')
-if not h or h.inc .. ' ' .. h.num .. ' ' .. h.tag ~= ARGV[1] then
+local inc, num, tag, first = parts_of(redis.call('HGET', key, 'h') or '')
+if not inc or inc .. ' ' .. num .. ' ' .. tag ~= ARGV[1] then
   return {}
 end
-local first = h.first
 local at, stop, room = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local pairs_, size = {}, 0

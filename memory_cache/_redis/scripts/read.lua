@@ -9,17 +9,28 @@
 -- Returns {} if there is no session, else {header, ms left, fields ('' as the reader has
 -- them), first seq, sidecar, bodies, sidecar, bodies, …}, one pair per block, of nils from the
 -- first on that is too much.
+--
+-- Values are read together where they are wanted together: each command costs a script as much as
+-- ten messages do.
 
 local key = KEYS[1]
-local line = redis.call('HGET', key, 'h')
+local line, fields
+if ARGV[4] == '' then
+  line, fields = unpack(redis.call('HMGET', key, 'h', 'f'))
+else
+  line = redis.call('HGET', key, 'h')
+end
 if not line and redis.call('EXISTS', key) == 0 then
   return {}
 end
-local h = parse(line or '')
-if not h or not has_room(key, h) then
+local inc, _, _, first, next_, edits, size, _, _, _, _, _, fields_num = parts_of(line or '')
+-- Each block has a sidecar and a message at least; FEW of them need not be counted. What passes
+-- bounds every loop over blocks, here and in whoever asks.
+local FEW = 64
+local blocks = inc and math.floor((next_ - 1) / BLOCK) - math.floor(first / BLOCK) + 1
+if not inc or blocks > FEW and redis.call('HLEN', key) <= 2 * blocks then
   return redis.error_reply('MC_DAMAGED header')
 end
-local first, next_ = h.first, h.next
 
 local count, bound = tonumber(ARGV[2]), tonumber(ARGV[3])
 local from, to = math.max(first, next_ - count), next_
@@ -29,46 +40,51 @@ if ARGV[1] == 'before' then
 elseif ARGV[1] == 'after' then
   from = math.min(next_, math.max(first, bound + 1))
   to = math.min(next_, from + count)
-elseif ARGV[4] == h.inc and tonumber(ARGV[5]) == h.edits and tonumber(ARGV[6]) <= next_
+elseif ARGV[4] == inc and tonumber(ARGV[5]) == edits and tonumber(ARGV[6]) <= next_
   and tonumber(ARGV[6]) >= math.max(first, next_ - math.max(count, tonumber(ARGV[8]))) then
   from = tonumber(ARGV[6])
 end
 
-local fields = ''
-if ARGV[4] ~= h.inc or tonumber(ARGV[7]) < h.fields_num then
-  fields = redis.call('HGET', key, 'f') or h.fields_num == 0 and '{}' or ''
+if ARGV[4] == inc and tonumber(ARGV[7]) >= fields_num then
+  fields = ''
+else
+  fields = fields or redis.call('HGET', key, 'f') or fields_num == 0 and '{}' or ''
   if fields == '' then
     return redis.error_reply('MC_DAMAGED fields')
   end
 end
 
-local reply = {line, redis.call('PTTL', key), fields, string.format('%.0f', from)}
+local reply = {line, redis.call('PTTL', key), fields, from}
 if from >= to then
   return reply
 end
 local low, high = math.floor(from / BLOCK), math.floor((to - 1) / BLOCK)
-reply[4] = string.format('%.0f', math.max(low * BLOCK, first))
+reply[4] = math.max(low * BLOCK, first)
 
-local function messages(block)
-  local names = {}
+-- The sidecar of a block, and its messages.
+local function names(block)
+  local found, format = {'t' .. block}, string.format
   for seq = math.max(block * BLOCK, first), math.min((block + 1) * BLOCK, next_) - 1 do
-    names[#names + 1] = 'm' .. string.format('%.0f', seq)
+    found[#found + 1] = format('m%d', seq)
   end
-  return names
+  return found
 end
 
-local room, measured = tonumber(ARGV[9]), h.size > tonumber(ARGV[9])
+local function is_full(block)
+  return (block + 1) * BLOCK <= next_
+end
+
+local room, measured = tonumber(ARGV[9]), size > tonumber(ARGV[9])
 local function bytes(block)
+  local whole = is_full(block) and redis.call('HSTRLEN', key, 'b' .. block) or 0
+  if whole > 0 then
+    return whole + redis.call('HSTRLEN', key, 't' .. block)
+  end
   local sum = 0
-  if (block + 1) * BLOCK <= next_ then
-    sum = redis.call('HSTRLEN', key, 'b' .. block)
+  for _, name in ipairs(names(block)) do
+    sum = sum + redis.call('HSTRLEN', key, name)
   end
-  if sum == 0 then
-    for _, name in ipairs(messages(block)) do
-      sum = sum + redis.call('HSTRLEN', key, name)
-    end
-  end
-  return sum + redis.call('HSTRLEN', key, 't' .. block)
+  return sum
 end
 
 for block = low, high do
@@ -77,18 +93,17 @@ for block = low, high do
   end
   local side, bodies = false, false
   if room >= 0 then
-    side = redis.call('HGET', key, 't' .. block)
-    if (block + 1) * BLOCK <= next_ then
-      bodies = redis.call('HGET', key, 'b' .. block)
+    if is_full(block) then
+      side, bodies = unpack(redis.call('HMGET', key, 't' .. block, 'b' .. block))
     end
     if not bodies then
-      local parts = redis.call('HMGET', key, unpack(messages(block)))
-      for i = 1, #parts do
+      local parts = redis.call('HMGET', key, unpack(names(block)))
+      for i = 2, #parts do
         if not parts[i] then
           return redis.error_reply('MC_DAMAGED message')
         end
       end
-      bodies = table.concat(parts, '\n')
+      side, bodies = parts[1], table.concat(parts, '\n', 2)
     end
     if not side then
       return redis.error_reply('MC_DAMAGED block')

@@ -29,7 +29,7 @@ h.edits = edits
 h.first, h.next, h.size = tonumber(ARGV[18]), tonumber(ARGV[19]), tonumber(ARGV[20])
 h.tokens, h.newest = tonumber(ARGV[21]), tonumber(ARGV[22])
 -- They were reckoned from a header that may have lied.
-if not agrees(h) then
+if not sound(h) then
   if staged then
     redis.call('UNLINK', KEYS[3])
   end
