@@ -34,16 +34,20 @@ def whole(key: SessionKey, span: Span, blocks: Sequence[Block]) -> Page:
     """
     # Each newline of a block stands between two of its messages; counting bytes costs nothing.
     newlines = span.start - span.header.first - len(blocks)
-    size = sum(len(block.bodies) for block in blocks) - newlines
+    sealed = [block.bodies for block in blocks]
+    size = sum(map(len, sealed)) - newlines
     if size + sum(len(message.body) for message in span.messages) != span.header.size:
         raise DamagedSessionError("the stored transcript is not whole")
-    views = [block.bodies if block.digest else _block_view(block) for block in blocks]
+    views = [
+        bodies if block.digest else _block_view(block)
+        for bodies, block in zip(sealed, blocks, strict=True)
+    ]
     header = span.header
     return Page(
         key=key,
         start=header.first,
         end=header.next,
-        bodies=(*(block.bodies for block in blocks), *(body for body, _ in span.messages)),
+        bodies=(*sealed, *(body for body, _ in span.messages)),
         views=(*views, *map(view, span.messages)),
         metas=None,
         header=header,

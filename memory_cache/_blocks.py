@@ -8,7 +8,6 @@ A block whose first messages were dropped (``first`` moved into it) holds only w
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -35,8 +34,7 @@ class Laid(NamedTuple):
     max_created: int
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """
     A run of consecutive messages of one block, as the store keeps them.
 

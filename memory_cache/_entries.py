@@ -1,6 +1,6 @@
 """One hot session as the near cache holds it, and the byte budget over all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -209,11 +209,13 @@ class SealedBlocks:
         held.used = True
         return held.block
 
-    def keep(self, key: SessionKey, header: Header, number: int, block: Block) -> None:
-        """Keep a block, if it is worth its place."""
-        held = HeldBlock(block, header.version, names_cost(key))
-        if cost(held) <= self._held.maxsize // 8:
-            self._held[key, header.inc, header.edits, number] = held
+    def keep(self, key: SessionKey, header: Header, blocks: Mapping[int, Block]) -> None:
+        """Keep blocks of this header's history, each if it is worth its place."""
+        version, names, most = header.version, names_cost(key), self._held.maxsize // 8
+        for number, block in blocks.items():
+            held = HeldBlock(block, version, names)
+            if cost(held) <= most:
+                self._held[key, header.inc, header.edits, number] = held
 
 
 def cost(value: Held) -> int:

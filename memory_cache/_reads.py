@@ -165,8 +165,7 @@ class Reader:
             if fetched is None:
                 return None
             held.update(fetched)
-            for number, block in fetched.items():
-                self._near.blocks.keep(key, header, number, block)
+            self._near.blocks.keep(key, header, fetched)
         return [block for block in held.values() if block is not None]
 
     async def window(self, key: SessionKey, max_tokens: int, consistency: Consistency) -> Page:

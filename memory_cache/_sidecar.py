@@ -31,6 +31,11 @@ _TIME_CHARACTERS: Final = 10
 
 _LATEST_MS: Final = 2**48 - 1
 
+_U: Final = ord("u")
+_S: Final = ord("s")
+_EQUALS: Final = ord("=")
+"""Looked for as numbers: as texts of one byte each costs Python an exception inside."""
+
 _DAY: Final = 24 * 3600 * 1_000_000
 FIRST_TIME: Final = micros("0001-01-01T00:00:00Z") - _DAY
 LAST_TIME: Final = micros("9999-12-31T23:59:59.999999Z") + _DAY
@@ -111,7 +116,7 @@ def beside(text: bytes) -> Beside:
     before = int(first)
     if not (first.isdigit() and before < LATEST):
         raise ValueError(head)
-    plain = all_own_views(text) and b"=" not in text and lines
+    plain = all_own_views(text) and _EQUALS not in text and lines
     metas = (_plain if plain else _any)(lines, before)
     if not about:
         return Beside(before, None, metas)
@@ -154,7 +159,7 @@ def _any(lines: Sequence[str], time: int) -> list[Meta]:
 def all_own_views(text: bytes) -> bool:
     """Whether no line of a sidecar says that its message is not its own contract view."""
     # What else stands there is digits, in hex.
-    return b"u" not in text and b"s" not in text
+    return _U not in text and _S not in text
 
 
 def metas_of(text: bytes) -> list[Meta]:

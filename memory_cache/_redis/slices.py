@@ -7,7 +7,7 @@ that expires, and one small script puts it in place; and what is large is read b
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any, Final
@@ -35,8 +35,11 @@ _UNMEASURED_BYTES: Final = 4 * 1024 * 1024
 _PAUSE_SECONDS: Final = 0.02
 
 _SMALL: Final = _SLICE_BYTES // BLOCK
-_SIDECAR: Final = 64 * BLOCK
-"""The weight of what is small, or whose size nobody asked for; and of a sidecar."""
+_WEIGHTS: Final = {"b": _SMALL, "m": _SMALL, "t": 64 * BLOCK, "d": BLOCK}
+"""Bytes by the kind of field, of what is small or whose size nobody asked for."""
+
+_NEVER_IN_TEXT: Final = 0xFF
+"""A byte that is in no UTF-8, and in much of what is none."""
 
 
 class Slices:
@@ -88,9 +91,8 @@ class Slices:
         self, name: str, names: Sequence[str], header: Header, sizes: dict[str, int] | None = None
     ) -> dict[str, bytes | None] | None:
         """Return fields; None if the transcript was edited since the header, or lost."""
-        weighed = [(field, (sizes or {}).get(field, _weight(field))) for field in names]
         parts = await asyncio.gather(
-            *(self._values(name, [field for field, _ in some], header) for some in _cut(weighed))
+            *(self._values(name, some, header) for some in _cut(names, sizes or {}))
         )
         found: dict[str, bytes | None] = {}
         for part in parts:
@@ -216,7 +218,8 @@ def _assembled(
 ) -> dict[int, Block]:
     blocks: dict[int, Block] = {}
     for number in numbers:
-        bodies, sidecar = found.get(f"b{number}"), found[f"t{number}"]
+        bodies, digest = found.get(f"b{number}"), found.get(f"d{number}")
+        sidecar = found[f"t{number}"]
         start, end = block_start(number, header.first), min((number + 1) * BLOCK, header.next)
         if bodies is None:
             parts = [part for seq in range(start, end) if (part := found[f"m{seq}"])]
@@ -224,8 +227,8 @@ def _assembled(
             sidecar = sidecar and _cut_to(end - start, sidecar)
         if bodies is None or sidecar is None:
             raise DamagedSessionError("a block is missing")
-        block = Block(start, bodies, sidecar, found.get(f"d{number}") or b"")
-        if not _may_be(block, end - start) or found.get(f"d{number}") == b"":
+        block = Block(start, bodies, sidecar, digest or b"")
+        if digest == b"" or not _may_be(block, end - start):
             raise DamagedSessionError("a block is not what its sidecar says")
         blocks[number] = block
     return blocks
@@ -235,17 +238,16 @@ def _may_be(block: Block, count: int) -> bool:
     """
     Whether a block may be so many messages.
 
-    It is not looked through: that would cost a tenth of the read. The byte is in no text, and in
-    much of what is none.
+    It is not looked through: that would cost a tenth of the read.
     """
-    sidecar = block.sidecar
+    _, bodies, sidecar, digest = block
     return (
-        is_object(block.bodies)
-        and b"\xff" not in block.bodies
+        is_object(bodies)
+        and _NEVER_IN_TEXT not in bodies
         and sidecar.count(b"\n") == count
         and sidecar[:1].isdigit()
         and sidecar.isascii()
-        and (not block.digest or (is_digest(block.digest) and all_own_views(sidecar)))
+        and (not digest or (is_digest(digest) and all_own_views(sidecar)))
     )
 
 
@@ -262,21 +264,16 @@ def _block(field: str) -> int:
     return block_of(number) if field[0] == "m" else number
 
 
-def _weight(field: str) -> int:
-    if field[0] == "d":
-        return BLOCK
-    return _SIDECAR if field[0] == "t" else _SMALL
-
-
-def _cut(weighed: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
-    some: list[tuple[str, int]] = []
+def _cut(names: Sequence[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    some: list[str] = []
     size = 0
-    for item in weighed:
-        if some and (size + item[1] > _SLICE_BYTES or len(some) >= _SLICE_FIELDS):
+    for field in names:
+        weight = sizes.get(field, _WEIGHTS[field[0]])
+        if some and (size + weight > _SLICE_BYTES or len(some) >= _SLICE_FIELDS):
             yield some
             some, size = [], 0
-        some.append(item)
-        size += item[1]
+        some.append(field)
+        size += weight
     if some:
         yield some
 

@@ -84,14 +84,14 @@ def test_sealed_blocks_share_the_budget() -> None:
     """Blocks are kept under their incarnation and edits, and make room like sessions."""
     near = Near(budget=20 * ENTRY_COST)
     block = Block(0, b"x" * 100, b"0")
-    near.cache.blocks.keep(KEY, header(), 0, block)
+    near.cache.blocks.keep(KEY, header(), {0: block})
     assert near.cache.blocks.get(KEY, header(9), 0) == block
     assert near.cache.blocks.get(KEY, header(edits=1), 0) is None
     assert near.cache.blocks.get(KEY, header(inc="other"), 0) is None
-    near.cache.blocks.keep(KEY, header(), 1, Block(0, b"x" * 3 * ENTRY_COST, b"0"))
+    near.cache.blocks.keep(KEY, header(), {1: Block(0, b"x" * 3 * ENTRY_COST, b"0")})
     assert near.cache.blocks.get(KEY, header(), 1) is None
     for number in range(2, 40):
-        near.cache.blocks.keep(KEY, header(), number, block)
+        near.cache.blocks.keep(KEY, header(), {number: block})
     near.cache.check()
     assert near.cache.blocks.get(KEY, header(), 0) is None
     assert near.cache.blocks.get(KEY, header(), 39) == block
