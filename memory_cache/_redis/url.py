@@ -8,7 +8,7 @@ that says so, before anything is connected. No message repeats a part that may b
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -32,12 +32,16 @@ SCHEMES: Final = tuple(f"{scheme}://" for scheme in _CLASSES)
 _FALSE: Final = frozenset({"", "0", "f", "false", "n", "no"})
 
 
+_LONGEST_NUMBER: Final = 9
+"""Digits; those of 2**31, which no server has as many databases as, are ten."""
+
+
 def _flag(text: str) -> bool:
     return text.lower() not in _FALSE
 
 
 def _database(text: str) -> int:
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _LONGEST_NUMBER:
         raise ValueError("it must be a number")
     return int(text)
 
@@ -67,11 +71,12 @@ def _tls_version(text: str) -> ssl.TLSVersion:
         raise ValueError("it must be the number of a TLS version, such as 771 for 1.2") from None
 
 
+_KEEPALIVE: Final = "socket_keepalive"
 _TAKEN: Final[Mapping[str, Callable[[str], object]]] = {
     "db": _database,
     "username": str,
     "password": str,
-    "socket_keepalive": _flag,
+    _KEEPALIVE: _flag,
 }
 _TAKEN_WITH_TLS: Final[Mapping[str, Callable[[str], object]]] = {
     "ssl_ca_certs": _file,
@@ -107,7 +112,7 @@ class StoreUrl:
     """
 
     connection_class: type[AbstractConnection]
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)  # a password is among them
     database: int
     without_effect: tuple[str, ...]
 
@@ -126,21 +131,29 @@ def read_url(url: str) -> StoreUrl:
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     kind = _CLASSES[parts.scheme]
     taken = {**_TAKEN, **(_TAKEN_WITH_TLS if kind is SSLConnection else {})}
-    for name in query.keys() - _WITHOUT_EFFECT:
+    without_effect = _WITHOUT_EFFECT | ({_KEEPALIVE} if parts.scheme == "unix" else frozenset())
+    for name in query.keys() - without_effect:
         if name not in taken:
-            raise ValueError(_not_taken(name))
+            raise ValueError(_not_taken(name, parts.query))
         try:
             options[name] = taken[name](query[name])
         except OSError as error:
             raise ValueError(f"the Redis URL's {name}: {error.strerror}") from None
         except ValueError as error:
             raise ValueError(f"the Redis URL's {name}: {error}") from None
+    if "ssl_certfile" in options:
+        # Without one, OpenSSL asks whoever sits at the terminal.
+        options.setdefault("ssl_password", "")
     _check_tls(kind, options)
-    unused = tuple(sorted(query.keys() & _WITHOUT_EFFECT))
+    unused = tuple(sorted(query.keys() & without_effect))
     return StoreUrl(kind, options, options.setdefault("db", 0), unused)
 
 
 def _split(url: str) -> SplitResult:
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the Redis URL has a character that is none") from None
     if not url.startswith(SCHEMES):
         raise ValueError(f"a Redis URL begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")
     try:
@@ -183,17 +196,19 @@ def _address(parts: SplitResult) -> dict[str, Any]:
     if port:
         found["port"] = port
     if database := parts.path.strip("/"):
-        if not database.isdecimal():
-            raise ValueError("the Redis URL's path is its database, which must be a number")
-        found["db"] = int(database)
+        try:
+            found["db"] = _database(database)
+        except ValueError as error:
+            raise ValueError(f"the Redis URL's path is its database: {error}") from None
     return found
 
 
-def _not_taken(name: str) -> str:
+def _not_taken(name: str, query: str) -> str:
     if name in _TAKEN_WITH_TLS:
         return f"the Redis URL's {name} is for TLS: the URL begins with rediss:// then"
     # A name may be a piece of a password in which a '?' or '&' stands as it is.
-    named = f" ({name})" if name.isidentifier() and name.islower() and "_" in name else ""
+    may_be_read = name.isidentifier() and name.islower() and "_" in name and "@" not in query
+    named = f" ({name})" if may_be_read else ""
     return f"the Redis URL has an option that is not understood{named}"
 
 
@@ -201,6 +216,8 @@ def _check_tls(kind: type[AbstractConnection], options: Mapping[str, Any]) -> No
     """Read certificates and keys once: a connection would say no more than that it failed."""
     if kind is not SSLConnection:
         return
+    if "ssl_keyfile" in options and "ssl_certfile" not in options:
+        raise ValueError("the Redis URL's ssl_keyfile is of no use without an ssl_certfile")
     try:
         SSLConnection(**options).ssl_context.get()
     except (ssl.SSLError, OSError, ValueError) as error:

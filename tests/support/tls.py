@@ -32,6 +32,17 @@ KNaHQhsDbl2LMLxJD6z5JC6/JEQKlxvwUhYKdWH/1UYd7kbWiC1xaXFD
 -----END PRIVATE KEY-----
 """
 
+LOCKED_KEY = """\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgS1qmmJQrQdQICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEAQIEENgtoCFoGTR+p1b/yeZhoO4EgZAT
++lYGqGcutEzRVtaFspz9zpTvmJDQHL2R4Y7YhpSwKqnEPxmABB8z/Qt2dKHooCag
+xw8DlGI2paH5CydSYzjHdzzqj3yFsRm8mpQ7OVfKT6LpZ9dDZUqEOkp0JZJ5er/j
+7MHIgaILjds+IHiEaCpxcOox4QNa24BMQ/Lw1BP7160SRyI+cVkMzoiLst1F+qA=
+-----END ENCRYPTED PRIVATE KEY-----
+"""
+"""The same key, behind a password."""
+
 
 def written(folder: Path) -> tuple[Path, Path]:
     """Write certificate and key into a folder; their paths."""

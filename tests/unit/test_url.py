@@ -1,6 +1,8 @@
 """What a Redis URL says, and what is wrong with one."""
 
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from redis.credentials import UsernamePasswordCredentialProvider
 
 from memory_cache import CacheConfig, open_cache
 from memory_cache._redis.url import read_url
-from support.tls import written
+from support.tls import LOCKED_KEY, written
 
 SECRET = "sesame"
 
@@ -25,6 +27,9 @@ WRONG = [
     (f"redis://localhost/{SECRET}", "database"),
     (f"redis://localhost?db={SECRET}", "db"),
     ("redis://localhost?db=-1", "db"),
+    (f"redis://localhost/{'9' * 5000}", "database"),
+    (f"redis://u:x@y?my_{SECRET}&z@localhost", "not understood"),
+    (f"redis://:{SECRET}\udcff@localhost", "character"),
     ("redis://localhost?ssl_cert_reqs=none", "rediss://"),
     ("redis://localhost?no_such_option=1", "no_such_option"),
     (f"redis://localhost?{SECRET}", "not understood"),
@@ -33,6 +38,7 @@ WRONG = [
     ("rediss://localhost?ssl_ca_path=/no/such/folder", "ssl_ca_path: there is no such folder"),
     ("rediss://localhost?ssl_min_version=9", "ssl_min_version"),
     ("rediss://localhost?ssl_ciphers=none-of-them", "ciphers"),
+    (f"rediss://localhost?ssl_keyfile={__file__}", "ssl_certfile"),
     ("unix://run/valkey.sock", "three slashes"),
     ("unix://", "three slashes"),
 ]
@@ -88,8 +94,37 @@ def test_tls(tmp_path: Path) -> None:
     assert read.options["ssl_check_hostname"] is False
 
 
+def test_locked_key(tmp_path: Path) -> None:
+    """A key whose password is missing is an error; nobody is asked for it at the terminal."""
+    certificate, _ = written(tmp_path)
+    (tmp_path / "locked.pem").write_text(LOCKED_KEY)
+    url = f"rediss://h?ssl_certfile={certificate}&ssl_keyfile={tmp_path / 'locked.pem'}"
+    # In a session of its own it has no terminal, and what asks for one writes to its output.
+    code = (
+        "import sys, memory_cache\n"
+        "try: memory_cache.open_cache(sys.argv[1])\n"
+        "except ValueError as error: print(error)\n"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", code, url],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        check=True,
+    )
+    assert "key password" in asked.stdout
+    assert asked.stderr == ""
+
+
+def test_no_secret_in_a_repr() -> None:
+    """A URL that was read may be shown."""
+    assert SECRET not in repr(read_url(f"redis://:{SECRET}@h"))
+
+
 def test_without_effect() -> None:
     """What a pool or a client of redis-py would take is accepted, and named."""
+    assert read_url("unix:///s?socket_keepalive=1").without_effect == ("socket_keepalive",)
     read = read_url("redis://h?max_connections=10&decode_responses=True&socket_timeout=5&db=1")
     assert read.without_effect == ("decode_responses", "max_connections", "socket_timeout")
     assert dict(read.options) == {"host": "h", "db": 1}
