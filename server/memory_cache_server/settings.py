@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import unquote_plus
 
 import platformdirs
 from pydantic import (
@@ -294,7 +295,15 @@ def _wrong_url(url: str) -> str | None:
 def mask(url: str) -> str:
     """Take the passwords out of a Redis URL."""
     url = re.sub(r"(?<=://)([^:@/]*):.*@", r"\1:***@", url)
-    return re.sub(r"(?i)(password=)[^&]*", r"\1***", url)
+    where, mark, query = url.partition("?")
+    return where + mark + "&".join(map(_masked, query.split("&")))
+
+
+def _masked(option: str) -> str:
+    name, is_given, _ = option.partition("=")
+    # As it is read: any letter of it may be written by its number.
+    is_secret = is_given and unquote_plus(name).lower().endswith("password")
+    return f"{name}=***" if is_secret else option
 
 
 def _read(model: type[_Names]) -> dict[Origin, Mapping[str, Any]]:

@@ -309,6 +309,11 @@ async def test_source_that_cannot_be_reached(source: JsonRedis, valkey_url: str)
         f"http://127.0.0.1:{free_port()}",
         "redis://:hush@localhost:port/0",
         "redis://:hush@localhost/0?colour=red",
+        "redis://me:1?hush@localhost",
+        "redis://me:1#hush@localhost",
+        "redis://:hush\udcff@localhost",
+        "rediss://:hush@localhost?ssl_keyfile=pyproject.toml",
+        "rediss://:hush@localhost?ssl_ciphers=HIGH",
         "ftp://:hush@localhost",
         "/no/such/file.jsonl",
     )
@@ -317,6 +322,7 @@ async def test_source_that_cannot_be_reached(source: JsonRedis, valkey_url: str)
         assert (ran.code, ran.out) == (2, ""), url
         assert ran.err.startswith("memory-cache: ")
         assert ran.err.count("\n") == 1
+        assert "hush" not in ran.err
 
 
 async def test_target_that_cannot_be_reached(source: JsonRedis) -> None:

@@ -110,6 +110,23 @@ async def test_source_that_is_no_redis(valkey_url: str) -> None:
     server.close()
 
 
+async def test_source_that_repeats_the_password(valkey_url: str) -> None:
+    """What a server says of an AUTH that it has not holds the password, and is not shown."""
+    with ValkeyServer(listen="tcp", config={"rename-command": 'AUTH ""'}) as source:
+        url = f"redis://me:hush@127.0.0.1:{source.port}"
+        ran = await in_thread("import", url, "--redis-url", valkey_url)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), ran.err
+    assert "the login failed (ERR)" in ran.err
+    assert "hush" not in ran.err
+
+
+async def test_options_of_a_source(old_server: ValkeyServer, valkey_url: str) -> None:
+    """What users of redis-py write into a URL is read there as it is in that of the store."""
+    url = f"{old_server.url}?socket_timeout=5&max_connections=10"
+    ran = await in_thread("import", url, "--redis-url", valkey_url)
+    assert ran.code == 0, ran.err
+
+
 async def test_each_is_told_of(old_server: ValkeyServer, old: redis.Redis, valkey_url: str) -> None:
     """Whoever shows how far it is hears of every key, of those that are not asked for too."""
     for namespace in ("n", "m", "m"):

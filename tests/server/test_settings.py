@@ -210,6 +210,8 @@ def test_unprotecting_settings_are_remarked(monkeypatch: pytest.MonkeyPatch) -> 
         ("redis://u:p@:/w@h:1/0", "redis://u:***@h:1/0"),
         ("redis://u:a@h1,redis://u:b@h2", "redis://u:***@h2"),
         ("unix://u:pw@/run/s?db=1&password=pw&x=1", "unix://u:***@/run/s?db=1&password=***&x=1"),
+        ("redis://h?p%61ssword=pw&db=1", "redis://h?p%61ssword=***&db=1"),
+        ("rediss://h?ssl_%50assword=pw", "rediss://h?ssl_%50assword=***"),
     ],
 )
 def test_passwords_are_masked(url: str, safe: str) -> None:

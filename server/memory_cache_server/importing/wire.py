@@ -7,13 +7,14 @@ the store that is written to.
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from memory_cache import open_cache
 from memory_cache_server.importing.found import SourceError
 from memory_cache_server.resp import Reply, RespConnection, RespError
 
@@ -26,6 +27,9 @@ WRONG_TYPE: Final = "WRONGTYPE"
 _READS: Final = frozenset(
     {"AUTH", "SELECT", "PING", "SCAN", "TYPE", "PTTL", "GET", "JSON.GET", "LLEN", "LRANGE"}
     | {"WATCH", "MULTI", "EXEC"}  # these only notice changes: nothing is sent in between
+)
+_TLS: Final = frozenset(
+    {"ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile", "ssl_password"}
 )
 _SCAN_COUNT: Final = "500"
 _PORT: Final = 6379
@@ -40,7 +44,7 @@ class Address:
     path: str
     tls: ssl.SSLContext | None
     user: str
-    password: str
+    password: str = field(repr=False)
     database: int
 
     @classmethod
@@ -52,30 +56,23 @@ class Address:
             SourceError: it is not one, or asks for what is not understood here.
         """
         try:
-            parts = urlsplit(url)
-            query = dict(parse_qsl(parts.query, keep_blank_values=True))
-            database = query.pop("db", None)
-            if database is None and parts.scheme != "unix":
-                database = parts.path.strip("/")
-            address = cls(
-                host=parts.hostname or "localhost",
-                port=parts.port or _PORT,
-                path=unquote(parts.path) if parts.scheme == "unix" else "",
-                tls=_tls(query) if parts.scheme in {"rediss", "valkeys"} else None,
-                user=unquote(parts.username or query.pop("username", "")),
-                password=unquote(parts.password or "") or query.pop("password", ""),
-                database=int(database or 0),
-            )
-        except ValueError:
-            raise SourceError(
-                "the source is not a Redis URL: its host, port or database cannot be one"
-            ) from None
-        except OSError as error:
-            raise SourceError(f"the certificates cannot be read: {error.strerror}") from None
-        if parts.scheme not in SCHEMES or query:
-            left = f"; not understood: {', '.join(query)}" if query else ""
-            raise SourceError(f"the source is not a Redis URL{left}")
-        return address
+            open_cache(url)  # nothing is connected before it is entered
+        except ValueError as error:
+            raise SourceError(f"the source cannot be read from: {error}") from None
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        path, database = unquote(parts.path), query.get("db")
+        if parts.scheme != "unix":
+            path, database = "", database or parts.path.strip("/")
+        return cls(
+            host=unquote(parts.hostname or "localhost"),
+            port=parts.port or _PORT,
+            path=path,
+            tls=_tls(query) if parts.scheme in {"rediss", "valkeys"} else None,
+            user=query.get("username", unquote(parts.username or "")),
+            password=query.get("password", unquote(parts.password or "")),
+            database=int(database or 0),
+        )
 
     def __str__(self) -> str:
         return self.path or f"{self.host}:{self.port}"
@@ -90,13 +87,20 @@ class Address:
                 connection = RespConnection(*streams)
         try:
             if self.password:
-                await connection.command("AUTH", *filter(None, (self.user, self.password)))
+                await self._log_in(connection)
             if self.database:
                 await connection.command("SELECT", str(self.database))
         except BaseException:
             connection.close()
             raise
         return connection
+
+    async def _log_in(self, connection: RespConnection) -> None:
+        try:
+            await connection.command("AUTH", *filter(None, (self.user, self.password)))
+        except RespError as error:
+            # By its first word: the rest may repeat the password, where AUTH is not known.
+            raise RespError(f"the login failed ({str(error).split(' ', 1)[0]})") from None
 
 
 class Reader:
@@ -200,9 +204,24 @@ def pattern_of(text: str) -> str:
     return "".join(f"\\{char}" if char in "*?[]^-\\" else char for char in text)
 
 
-def _tls(query: dict[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=query.pop("ssl_ca_certs", None))
-    if query.pop("ssl_cert_reqs", "required") == "none":
+def _tls(query: Mapping[str, str]) -> ssl.SSLContext:
+    """
+    Make a context of the options that have been found to be right.
+
+    Raises:
+        SourceError: one of them is not supported here.
+    """
+    others = sorted(name for name in query if name.startswith("ssl_") and name not in _TLS)
+    if others:
+        raise SourceError(f"the source cannot be read from with {', '.join(others)}")
+    context = ssl.create_default_context(
+        cafile=query.get("ssl_ca_certs"), capath=query.get("ssl_ca_path")
+    )
+    if query.get("ssl_cert_reqs", "").lower().removeprefix("cert_") == "none":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if "ssl_certfile" in query:
+        context.load_cert_chain(
+            query["ssl_certfile"], query.get("ssl_keyfile"), query.get("ssl_password", "")
+        )
     return context
