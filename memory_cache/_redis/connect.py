@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 
 from memory_cache._errors import IncompatibleStoreError, StoreError
-from memory_cache._redis.errors import UNREACHABLE
+from memory_cache._redis.errors import UNREACHABLE, server_said, translated
 from memory_cache._redis.server_clock import ServerClock
 from memory_cache._redis.url import StoreUrl
 
@@ -49,6 +49,7 @@ class Dialer:
         self.latest: Node | None = None
         """Who answered last: there is one primary, and nobody else is worth talking to."""
         self.clock = ServerClock()
+        self._policy = ""
 
     async def dial(self) -> tuple[AbstractConnection, Node]:
         """
@@ -57,7 +58,8 @@ class Dialer:
         Raises:
             redis.RedisError, OSError, TimeoutError: nobody does, or a replica.
             IncompatibleStoreError: the server is too old.
-            StoreError: the credential provider failed, or the connection ended without a word.
+            StoreError: the server refused something, or ended the connection without a word; or
+                the credential provider failed.
         """
         ours: dict[str, Any] = {
             "protocol": 2,
@@ -80,10 +82,27 @@ class Dialer:
             await connection.disconnect(nowait=True)
             if hint := self._hint(error):
                 raise StoreError(f"{UNREACHABLE}: {hint}") from error
+            if said := server_said(error):
+                # Without its words: those about an AUTH that it does not know repeat the password.
+                raise translated(said) from None
             raise
+        self._warn_of_eviction(facts)
         self.latest = node
         self.clock.heard(int(facts.get(b"server_time_usec", 0)) / 1000)
         return connection, node
+
+    def _warn_of_eviction(self, facts: Mapping[bytes, bytes]) -> None:
+        """Say once what the policy is: connections are many."""
+        policy = facts.get(b"maxmemory_policy", b"noeviction").decode()
+        if policy != "noeviction" and facts.get(b"maxmemory", b"0") != b"0":
+            if policy != self._policy:
+                _log.warning(
+                    "the store may evict (maxmemory-policy %s): sessions, and the records that"
+                    " keep a change from being made twice, can go at any time; noeviction is what"
+                    " we promise on",
+                    policy,
+                )
+            self._policy = policy
 
     def _hint(self, error: BaseException) -> str | None:
         """Say what an end without a word may mean: what speaks TLS and what does not, meet so."""
@@ -115,13 +134,6 @@ def _node(facts: Mapping[bytes, bytes]) -> Node:
     if facts.get(b"role", b"master") != b"master":
         # It answers reads, and from the past.
         raise theirs.ReadOnlyError("READONLY it is a replica")
-    policy = facts.get(b"maxmemory_policy", b"noeviction").decode()
-    if policy != "noeviction" and facts.get(b"maxmemory", b"0") != b"0":
-        _log.warning(
-            "the store may evict (maxmemory-policy %s): sessions, and the records that keep a"
-            " change from being made twice, can go at any time; noeviction is what we promise on",
-            policy,
-        )
     return node
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import socket
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from memory_cache import CacheConfig, StoreError, open_cache
 from support.tls import tls_port
-from support.valkey import ValkeyServer, free_port
+from support.valkey import Kind, ValkeyServer, free_port, server_binary
 
 SECRET = "sesame"
 QUICK = CacheConfig(connect_timeout_seconds=0.2)
@@ -21,15 +23,16 @@ async def reason(url: str, config: CacheConfig | None = None) -> str:
     with pytest.raises(StoreError) as refused:
         async with open_cache(url, config=config):
             pass
-    assert SECRET not in str(refused.value)
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
     return refused.value.reason
 
 
 @contextlib.asynccontextmanager
-async def silent() -> AsyncIterator[int]:
-    """A port that takes connections and never says a word."""
+async def silent(first: bytes = b"") -> AsyncIterator[int]:
+    """A port that takes connections, and never says a word after the first ones."""
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
         with contextlib.suppress(OSError):
             await reader.read()
         writer.close()
@@ -43,6 +46,55 @@ async def test_nobody(tmp_path: Path) -> None:
     assert "nothing listens" in await reason(f"redis://:{SECRET}@127.0.0.1:{free_port()}")
     assert "no socket at its path" in await reason(f"unix://{tmp_path}/none")
     assert "host name" in await reason(f"redis://:{SECRET}@no-such-host.invalid")
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> str:
+    """A name that has these addresses."""
+
+    async def look_up(_: str, port: int, **__: object) -> list[object]:
+        kind = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
+        return [(*kind, (address, port)) for address in addresses]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    return "store.example"
+
+
+async def test_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may have several addresses, as localhost has; what is wrong with them is said."""
+    name = called(monkeypatch, "127.0.0.1", "127.0.0.2")
+    assert "nothing listens" in await reason(f"redis://{name}:{free_port()}")
+
+
+async def test_no_database(any_server_url: str) -> None:
+    """A database that the server has not is said to be none."""
+    assert "no database" in await reason(f"{any_server_url}?db=99")
+
+
+async def test_protected_mode() -> None:
+    """A server in protected mode says so before it is asked."""
+    async with silent(b"-DENIED Redis is running in protected mode, because\r\n") as port:
+        assert "protected mode" in await reason(f"redis://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+async def test_no_word_of_the_server(kind: Kind) -> None:
+    """What a server says of an AUTH that it has not repeats the password: no traceback shows it."""
+    if server_binary(kind) is None:
+        pytest.skip(f"no {kind} server on this machine")
+    with ValkeyServer(kind=kind, config={"rename-command": 'AUTH ""'}) as server:
+        for user in ("", "username=me&"):
+            said = await reason(f"{server.url}?{user}password={SECRET}")
+            assert "no command AUTH" in said
+
+
+async def test_certificate_of_another(
+    tmp_path: Path, valkey_tcp: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate for another host: that is said, and no host, for HTTP clients read it."""
+    async with tls_port(tmp_path, valkey_tcp.port) as port:
+        name = called(monkeypatch, "127.0.0.1")
+        said = await reason(f"rediss://{name}:{port}?ssl_ca_certs={tmp_path / 'cert.pem'}")
+    assert "certificate is not accepted (Hostname mismatch)" in said
 
 
 async def test_silence() -> None:
