@@ -3,14 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
-from redis.credentials import CredentialProvider
+from redis.credentials import CredentialProvider, StreamingCredentialProvider
 from redis.exceptions import RedisError
 
-from memory_cache._errors import StoreError
+from memory_cache._errors import MemoryCacheError, StoreError
+from memory_cache._redis.errors import translated
 from memory_cache._redis.lane import Lane
 
 _log = logging.getLogger("memory_cache")
+
+Given = tuple[str] | tuple[str, str]
+"""A password, or a user name and a password."""
 
 
 class Credentials(CredentialProvider):
@@ -20,10 +26,18 @@ class Credentials(CredentialProvider):
         """Ask this one, anew for each connection."""
         self._provider = provider
         ask = type(provider).get_credentials_async
-        # Theirs calls the other one in the event loop, and warns of it each time.
-        self._is_blocking = ask is CredentialProvider.get_credentials_async
+        # redis-py's own calls the other method in the event loop, and warns of it each time.
+        # Those that stream (redis-entraid) wait for the network in both.
+        self._blocks: Final = (
+            isinstance(provider, StreamingCredentialProvider)
+            or ask is CredentialProvider.get_credentials_async
+        )
+        # One thread: a provider that hangs holds no other, in which names are looked up.
+        self._thread: Final = ThreadPoolExecutor(1, "memory-cache-credentials")
+        self.first: Given | None = None
+        """What the first connection was given."""
 
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+    async def get_credentials_async(self) -> Given:
         """
         Return a password, or a user name and a password.
 
@@ -31,11 +45,16 @@ class Credentials(CredentialProvider):
             StoreError: the provider failed.
         """
         try:
-            if self._is_blocking:
-                return await asyncio.to_thread(self._provider.get_credentials)
-            return await self._provider.get_credentials_async()
+            if self._blocks:
+                loop = asyncio.get_running_loop()
+                given = await loop.run_in_executor(self._thread, self._provider.get_credentials)
+            else:
+                given = await self._provider.get_credentials_async()
         except Exception as error:
             raise StoreError("the credential provider failed") from error
+        if self.first is None:
+            self.first = given
+        return given
 
 
 class Renewal:
@@ -61,25 +80,35 @@ class Renewal:
 
     async def run(self) -> None:
         """Keep the connections authenticated, until cancelled."""
-        known = None
+        known, told = self._credentials.first, ""
         while True:
+            reason = ""
             try:
                 new = await self._credentials.get_credentials_async()
-            except StoreError:
-                _log.warning("the credential provider failed; asked again later", exc_info=True)
-            else:
-                if known not in {None, new}:
+                if new != known:
                     await self._renew(new)
-                known = new
+                    known = new
+            except StoreError as error:
+                # By its kind: what a provider says may hold what it was to keep.
+                cause = "" if error.__cause__ is None else f", {type(error.__cause__).__name__}"
+                reason = f"{error.reason}{cause}"
+            if reason not in {"", told}:
+                _log.warning("the credentials are not renewed yet (%s)", reason)
+            told = reason
             await asyncio.sleep(self._seconds)
 
-    async def _renew(self, new: tuple[str] | tuple[str, str]) -> None:
+    async def _renew(self, new: Given) -> None:
+        """
+        Authenticate every connection.
+
+        Raises:
+            StoreError: one of them was not; it may be tried again.
+        """
         for lane in self._lanes:
             try:
                 if lane.node is not None:  # else it asks for credentials when it connects
                     await lane.call("AUTH", *new, first=True)
-            except (RedisError, StoreError) as error:
-                _log.warning(
-                    "the store did not take renewed credentials (%s)", type(error).__name__
-                )
+            except (RedisError, MemoryCacheError) as error:
+                # Without the server's words, which may repeat them.
+                raise StoreError(str(translated(error))) from None
         self._reconnect("the credentials were renewed")

@@ -1,12 +1,14 @@
 """Credentials that change while the cache is open."""
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import redis
-from redis.credentials import CredentialProvider
+from redis.credentials import CredentialProvider, StreamingCredentialProvider
 
 from memory_cache import CacheConfig, Session, StoreError, Tier, open_cache
 from support.valkey import ValkeyServer
@@ -68,7 +70,16 @@ async def _until_served(session: Session) -> None:
 
 def authenticated(admin: redis.Redis) -> int:
     """How many AUTH commands the server has carried out."""
-    return int(admin.info("commandstats").get("cmdstat_auth", {}).get("calls", 0))
+    return _auths(admin, "calls") - rejected(admin)
+
+
+def rejected(admin: redis.Redis) -> int:
+    """How many of them failed."""
+    return _auths(admin, "failed_calls")
+
+
+def _auths(admin: redis.Redis, figure: str) -> int:
+    return int(admin.info("commandstats").get("cmdstat_auth", {}).get(figure, 0))
 
 
 async def test_new_token(server: ValkeyServer, admin: redis.Redis) -> None:
@@ -102,17 +113,99 @@ async def test_provider_that_fails(
         session = cache.session("s")
         provider.fails = True
         async with asyncio.timeout(10):
-            while "the credential provider failed" not in caplog.text:
+            while "the credential provider failed, RuntimeError" not in caplog.text:
                 await session.append({"at": 0})
             _do(admin, "CLIENT KILL USER", USER)
             while "credential provider failed" not in await _refused(session):
                 pass
             provider.fails = False
             await _until_served(session)
+    assert caplog.text.count("not renewed") == 1
+    assert "identity provider" not in caplog.text
     provider.fails = True
     with pytest.raises(StoreError, match="credential provider failed"):
         async with open_cache(server.url, credential_provider=provider):
             pass
+
+
+class Streaming(Rotating, StreamingCredentialProvider):
+    """As redis-entraid's: both ways of asking wait for the network where they are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_in: set[threading.Thread] = set()
+
+    def get_credentials(self) -> tuple[str, str]:
+        """As above; notes who asked."""
+        self.asked_in.add(threading.current_thread())
+        return super().get_credentials()
+
+    async def get_credentials_async(self) -> tuple[str, str]:
+        """The same: nothing in it is awaited."""
+        return self.get_credentials()
+
+    def on_next(self, callback: Callable[[Any], None]) -> None:
+        """Somebody else's."""
+
+    def on_error(self, callback: Callable[[Exception], None]) -> None:
+        """Somebody else's."""
+
+    def is_streaming(self) -> bool:
+        """It need not be."""
+        return False
+
+
+async def test_streaming_provider(server: ValkeyServer, admin: redis.Redis) -> None:
+    """One that streams is not asked in the thread of the event loop, which would stand still."""
+    provider = Streaming()
+    async with open_cache(server.url, config=OFTEN, credential_provider=provider) as cache:
+        _do(admin, "ACL SETUSER", USER, ">second")
+        provider.token = "second"
+        async with asyncio.timeout(10):
+            while authenticated(admin) < 5:
+                await cache.session("s").append({"at": 0})
+    assert threading.current_thread() not in provider.asked_in
+    assert len(provider.asked_in) == 1
+
+
+async def test_token_before_the_first_look(server: ValkeyServer, admin: redis.Redis) -> None:
+    """A token that is another one when it is first looked at is noticed, too."""
+    provider = Rotating()
+    tokens = iter(["first"] * 2)
+    ask = provider.get_credentials
+
+    def next_one() -> tuple[str, str]:
+        provider.token = next(tokens, "second")
+        return ask()
+
+    provider.get_credentials = next_one  # type: ignore[method-assign] # to have it change in time
+    _do(admin, "ACL SETUSER", USER, ">second")
+    async with open_cache(server.url, config=OFTEN, credential_provider=provider) as cache:
+        opened = authenticated(admin)
+        async with asyncio.timeout(10):
+            while authenticated(admin) < opened + 2:
+                await cache.session("s").append({"at": 0})
+
+
+async def test_token_that_is_not_taken_yet(
+    server: ValkeyServer, admin: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that the store does not know yet is sent until it does; the log says so once."""
+    provider = Rotating()
+    async with open_cache(server.url, config=OFTEN, credential_provider=provider) as cache:
+        session = cache.session("s")
+        await session.append({"at": 0})
+        refused, provider.token = rejected(admin), "second"
+        async with asyncio.timeout(10):
+            while rejected(admin) < refused + 3:
+                await session.append({"at": 1})
+            taken = authenticated(admin)
+            _do(admin, "ACL SETUSER", USER, ">second")
+            while authenticated(admin) < taken + 2:
+                await session.append({"at": 2})
+    told = [each.getMessage() for each in caplog.records if "not renewed" in each.getMessage()]
+    assert told == ["the credentials are not renewed yet (the store refused the password)"]
+    assert "second" not in caplog.text
 
 
 async def test_same_token(server: ValkeyServer, admin: redis.Redis) -> None:
