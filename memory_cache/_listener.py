@@ -183,18 +183,24 @@ class Listener:
         _seen(promise)
 
     async def _beat(self) -> None:
+        told = ""
         while True:
             await self._up.wait()
             # From fence to fence: a busy loop, in which each takes long, must not stretch it.
             due = self._clock.now() + self._config.staleness_seconds / 3
-            await self._renew()
+            reason = await self._renew()
+            if reason not in {"", told}:
+                _log.warning("near cache: no lease (%s)", reason)
+            told = reason
             await asyncio.sleep(max(0.0, due - self._clock.now()))
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> str:
+        """Have a fence sent; return why none passed, if so."""
         try:
             await self.fresh()
         except StoreError as error:
-            _log.warning("near cache: no lease (%s)", error.reason)
+            return error.reason
+        return ""
 
     # The sweep
 

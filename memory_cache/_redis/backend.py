@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from contextlib import suppress
 from typing import Self
 
 from redis.credentials import CredentialProvider
@@ -65,7 +66,7 @@ class RedisBackend:
         try:
             with translating():
                 # Without a near cache nothing hangs on it, and who only looks leaves no key behind.
-                first = _check(lane, bus, keys) if config.near_cache_bytes else _ping(lane)
+                first = _check(lane, bus, keys) if config.near_cache_bytes else _look(lane, keys)
                 seconds = 2 * config.connect_timeout_seconds + config.store_timeout_seconds
                 await asyncio.wait_for(first, seconds)
         except TimeoutError as error:
@@ -80,9 +81,9 @@ class RedisBackend:
         return cls(store, bus)
 
 
-async def _ping(lane: Lane) -> None:
-    """Wait for an answer."""
-    await lane.call("PING")
+async def _look(lane: Lane, keys: Keys) -> None:
+    """Wait for an answer to a read: a PING is refused by a store that cannot persist."""
+    await lane.call("EXISTS", keys.epoch)
 
 
 async def _check(lane: Lane, bus: RedisBus, keys: Keys) -> None:
@@ -95,10 +96,7 @@ async def _check(lane: Lane, bus: RedisBus, keys: Keys) -> None:
 async def _epoch(lane: Lane, name: str) -> str:
     """Return the store's epoch; one that has none, and takes no writes, will have another later."""
     made = secrets.token_hex(8)
-    try:
+    with suppress(ResponseError):
         await lane.call("SET", name, made, "NX")
-    except ResponseError:
-        await lane.call("PING")
-        return made
-    epoch: bytes = await lane.call("GET", name)
-    return epoch.decode()
+    found: bytes | None = await lane.call("GET", name)
+    return made if found is None else found.decode()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoPermissionError
@@ -12,7 +12,14 @@ from redis.exceptions import NoPermissionError
 from memory_cache._errors import StoreError
 from memory_cache._ports import BusHandler, FenceReply
 from memory_cache._redis.connect import Dialer, Node
-from memory_cache._redis.errors import ENDS, talking, translating
+from memory_cache._redis.errors import (
+    ENDS,
+    RefusedError,
+    not_permitted,
+    talking,
+    translated,
+    translating,
+)
 from memory_cache._redis.keys import PUBLISH, Keys
 from memory_cache._redis.lane import Lane
 from memory_cache._redis.permissions import refusal
@@ -23,7 +30,7 @@ _log = logging.getLogger("memory_cache")
 
 _BACKOFF_SECONDS: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 _REFUSED_SECONDS: Final = 5.0
-"""The longest pause where an ACL refuses: it waits for a person, and costs a connection a time."""
+"""The longest pause where the user is refused, which a person must mend; a try is a connection."""
 _SETTLED_SECONDS: Final = 1.0
 """A subscription that lasted so long is no reason to wait before the next one."""
 _SLICE: Final = 256
@@ -69,46 +76,50 @@ class RedisBus:
                 for _ in channels:
                     await connection.read_response(disable_decoding=True)
         except NoPermissionError as error:
-            raise StoreError(refusal(error, self._keys)) from error
+            raise refusal(not_permitted(str(error)), self._keys) from error
         finally:
             await connection.disconnect(nowait=True)
 
     async def run(self, handler: BusHandler) -> None:
         """Connect, tell, reconnect; see the port."""
         failures, told = 0, ""
-        loop = asyncio.get_running_loop()
         while True:
-            try:
-                connection, node = await self._dialer.dial()
-            except Exception as error:  # noqa: BLE001  # whatever it is, there is no subscription
-                _log.debug("bus: no connection (%s)", error)
-                failures += 1
-                await asyncio.sleep(_pause(failures, refused=False))
-                continue
-            began = loop.time()
-            live = self._live = _Subscription(
-                connection, node, self._keys, handler, self._fence_channel
-            )
-            try:
-                reason = await live.serve()
-            finally:
-                self._live = None
-                await connection.disconnect(nowait=True)
-            if live.refused is not None:
-                reason = refusal(live.refused, self._keys)
-            if live.refused is None and loop.time() - began > _SETTLED_SECONDS:
+            end = await self._generation(handler)
+            if end.seconds > _SETTLED_SECONDS and not end.refused:
                 failures, told = 0, ""
             else:
                 failures += 1  # the next one may end as soon
-            # What ends each of them is said once.
+            # Each reason is said once. That there is no store is said by the end before it.
+            is_news = end.reason != told and (end.refused or end.seconds > 0)
             _log.log(
-                logging.DEBUG if reason == told else logging.WARNING,
+                logging.WARNING if is_news else logging.DEBUG,
                 "bus: the subscription ended (%s)",
-                reason,
+                end.reason,
             )
-            told = reason
-            handler.lost(reason)
-            await asyncio.sleep(_pause(failures, refused=live.refused is not None))
+            told = end.reason if is_news else told
+            await asyncio.sleep(_pause(failures, refused=end.refused))
+
+    async def _generation(self, handler: BusHandler) -> "_End":
+        """Connect, and be subscribed until that ends."""
+        try:
+            connection, node = await self._dialer.dial()
+        except Exception as error:  # noqa: BLE001  # whatever it is, there is no subscription
+            ours = translated(error)
+            return _End(str(ours), isinstance(ours, RefusedError), 0.0)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        live = self._live = _Subscription(
+            connection, node, self._keys, handler, self._fence_channel
+        )
+        try:
+            reason = await live.serve()
+        finally:
+            self._live = None
+            await connection.disconnect(nowait=True)
+        if live.refused is not None:
+            reason = live.refused.reason
+        handler.lost(reason)
+        return _End(reason, live.refused is not None, loop.time() - began)
 
     def subscribe(self, key: SessionKey) -> None:
         """Send a SUBSCRIBE; see the port."""
@@ -130,16 +141,20 @@ class RedisBus:
         live = self._live
         if live is None:
             raise StoreError("there is no subscription")
-        with translating(applied="no"):
-            receivers, epoch, replid = await self._lane.run_script(
-                FENCE,
-                [self._keys.epoch],
-                PUBLISH,
-                self._fence_channel,
-                nonce,
-                secrets.token_hex(8),
-                first=True,
-            )
+        try:
+            with translating(applied="no"):
+                receivers, epoch, replid = await self._lane.run_script(
+                    FENCE,
+                    [self._keys.epoch],
+                    PUBLISH,
+                    self._fence_channel,
+                    nonce,
+                    secrets.token_hex(8),
+                    first=True,
+                )
+        except RefusedError as error:
+            live.refused = refusal(error.reason, self._keys)
+            raise live.refused from error
         reply = FenceReply(receivers, epoch.decode(), replid.decode())
         # First: what is learnt from the epoch is learnt once, and by a generation that goes on.
         if live is not self._live or live.ended:
@@ -154,6 +169,18 @@ class RedisBus:
         # Known from one generation to the next: a snapshot may be taken before the first fence.
         known, self.epoch = self.epoch, epoch
         return None if known in {None, epoch} else "the store was flushed"
+
+
+class _End(NamedTuple):
+    """
+    How a generation ended.
+
+    ``refused``: the store does not permit it. ``seconds``: how long it lasted; 0: none came about.
+    """
+
+    reason: str
+    refused: bool
+    seconds: float
 
 
 class _Subscription:
@@ -177,7 +204,7 @@ class _Subscription:
         self._unconfirmed: dict[str, int] = {}
         self._outgoing: list[tuple[str, str]] = []
         self._wake = asyncio.Event()
-        self.refused: NoPermissionError | None = None
+        self.refused: RefusedError | None = None
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def subscribe(self, key: SessionKey) -> None:
@@ -257,7 +284,7 @@ class _Subscription:
             try:
                 reply = await self._connection.read_response(disable_decoding=True, timeout=None)
             except NoPermissionError as error:
-                self.refused = error
+                self.refused = refusal(not_permitted(str(error)), self._keys)
                 raise
             except ENDS:
                 raise

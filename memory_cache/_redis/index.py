@@ -10,7 +10,10 @@ a stated number of entries.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
+
+from redis.exceptions import ResponseError
 
 from memory_cache._errors import ScopeNeededError
 from memory_cache._names import decode_key, encode_key
@@ -134,21 +137,27 @@ class Index:
         """Return the sessions that exist; the others are forgotten, and counted."""
         exist = await self._exist(keys)
         gone = [key for key, lives in zip(keys, exist, strict=True) if not lives]
-        await self.forget(gone)
+        await self._tidy(gone)
         return [key for key, lives in zip(keys, exist, strict=True) if lives], len(gone)
 
     async def _purge_expired(self, scope: str) -> None:
         name, now_ms = self._keys.expires(scope), time.time_ns() // 1_000_000
         due = await self._lane.call("ZRANGEBYSCORE", name, 0, now_ms, "LIMIT", 0, _PURGE)
-        await self.forget(await self._known(name, due))
+        await self._tidy(await self._known(name, due))
 
     async def _known(self, name: str, members: Sequence[bytes]) -> list[SessionKey]:
         """Return the sessions that members of a set name; what names none is taken out of it."""
         keys = [_key(member) for member in members]
         strange = [member for member, key in zip(members, keys, strict=True) if key is None]
         if strange:
-            await self._lane.call("ZREM", name, *strange)
+            with suppress(ResponseError):  # as `_tidy`
+                await self._lane.call("ZREM", name, *strange)
         return [key for key in keys if key is not None]
+
+    async def _tidy(self, keys: Sequence[SessionKey]) -> None:
+        """Forget what a reader met; one who may not write, or not now, leaves it to others."""
+        with suppress(ResponseError):
+            await self.forget(keys)
 
     async def _forget(self, keys: Sequence[SessionKey]) -> None:
         names: list[str] = []

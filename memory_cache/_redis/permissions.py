@@ -11,8 +11,7 @@ from typing import Final
 
 from redis.exceptions import NoPermissionError, RedisError
 
-from memory_cache._errors import StoreError
-from memory_cache._redis.errors import not_permitted
+from memory_cache._redis.errors import RefusedError, not_permitted
 from memory_cache._redis.keys import Keys
 from memory_cache._redis.lane import Lane
 
@@ -31,7 +30,6 @@ def probes(keys: Keys) -> list[tuple[str, ...]]:
         ("EVAL", "return 1", "0"),
         ("PUBLISH", channel, ""),
         ("TIME",),
-        ("PING",),
         ("HSET", key, "f", "1"),
         ("HGET", key, "f"),
         ("HMGET", key, "f"),
@@ -58,12 +56,13 @@ def probes(keys: Keys) -> list[tuple[str, ...]]:
     ]
 
 
-def refusal(error: NoPermissionError, keys: Keys) -> str:
-    """Say what the ACL lacks; keys and channels by pattern."""
-    said = not_permitted(str(error))
-    if said.endswith("a channel"):
-        return f"{said} (it needs &{keys.channels})"
-    return f"{said} (it needs ~{keys.all})" if said.endswith("a key") else said
+def refusal(reason: str, keys: Keys) -> RefusedError:
+    """Return the error of `not_permitted`'s words, with the pattern of what the ACL lacks."""
+    if reason.endswith("a channel"):
+        reason += f" (it needs &{keys.channels})"
+    elif reason.endswith("a key"):
+        reason += f" (it needs ~{keys.all})"
+    return RefusedError(reason)
 
 
 async def check(lane: Lane, keys: Keys) -> None:
@@ -71,12 +70,13 @@ async def check(lane: Lane, keys: Keys) -> None:
     Try every command once.
 
     Raises:
-        StoreError: one of them, or the keys or channels, are not permitted; or there is no store.
+        RefusedError: one of them, or the keys or channels, are not permitted.
+        StoreError: there is no store.
     """
     sent = [lane.call(*command) for command in probes(keys)]
     replies = await asyncio.gather(*sent, return_exceptions=True)
     for reply in replies:
         if isinstance(reply, NoPermissionError):
-            raise StoreError(refusal(reply, keys)) from reply
+            raise refusal(not_permitted(str(reply)), keys) from reply
         if isinstance(reply, BaseException) and not isinstance(reply, RedisError):
             raise reply

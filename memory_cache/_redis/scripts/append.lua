@@ -126,6 +126,10 @@ if ARGV[12] == '1' then
 end
 local line, ends = format(h), deadline(h)
 put('h', line)
+permit('HSET', key, 'h', '')
+if #gone > 0 then
+  permit('HDEL', key, 'h')
+end
 publish('A', ends, line, h.next, lines, bodies)
 if #gone > 0 then
   redis.call('HDEL', key, unpack(gone))

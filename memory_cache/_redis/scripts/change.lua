@@ -1,8 +1,9 @@
 -- The part that every change begins with, after header; one of append, rewrite, delete, ask follows.
 --
 -- Order, in every change: the operation record, then the condition, then all other checks,
--- then the plan of what to write. Then PUBLISH as the first effect (an ACL may refuse it, and
--- nothing leaves the server before the script ends), then the writes, which cannot fail.
+-- then the plan of what to write, and whether an ACL permits that. Then PUBLISH as the first effect
+-- (an ACL may refuse it, and nothing leaves the server before the script ends), then the writes,
+-- which cannot fail.
 --
 -- KEYS  1 session   2 operation record   3 staged record (rewrite only)
 -- ARGV  1 publish command      2 channel              3 tag of this attempt
@@ -158,6 +159,9 @@ local function check(unwanted)
     return answer('late', '', text(NOW_MS))
   end
   local held = redis.pcall('HMGET', key, 'h', 'w')
+  if held.err and not string.find(held.err, '^WRONGTYPE') then
+    return held
+  end
   local line = held[1]
   local h = line and parse(line) or nil
   beyond = held[2]
@@ -221,6 +225,15 @@ local function left(at)
   return at < 0 and -1 or math.max(0, at - NOW_MS)
 end
 
+-- A permission may have been taken away since the worker began, and what is refused in the middle
+-- leaves a part of the change behind. So it is asked for what a change sends, before its first effect.
+local function permit(command, ...)
+  if not redis.acl_check_cmd(command, ...) then
+    local text = "NOPERM the user has no permissions to run the '%s' command"
+    error({err = string.format(text, string.lower(command))})
+  end
+end
+
 local function publish(kind, at, line, next_, lines, bodies)
   local count, fields = 0, ARGV[12] == '1'
   local size = fields and #ARGV[13] or 0
@@ -244,6 +257,16 @@ local function publish(kind, at, line, next_, lines, bodies)
   if count > 0 then
     parts[#parts + 1] = table.concat(lines, '\n')
     parts[#parts + 1] = table.concat(bodies, '\n')
+  end
+  permit('SET', record, '')
+  if beyond then
+    permit('HDEL', key, 'w')
+    permit('HSET', key, 'w', '')
+  end
+  if at >= 0 then
+    permit('PEXPIREAT', key, '1')
+  elseif ARGV[7] == '0' then
+    permit('PERSIST', key)
   end
   redis.call(ARGV[1], ARGV[2], table.concat(parts, '\n'))
   sweep(next_)

@@ -12,6 +12,7 @@ h = advance(h and h.num + 1 < MOST and h or nil)
 h.ttl = 0
 local line = format(h)
 beyond = false -- it goes with the rest
+permit('UNLINK', key)
 publish('D', -1, line, h.next, {}, {})
 redis.call('UNLINK', key)
 if not existed then

@@ -68,6 +68,11 @@ if ARGV[12] == '1' or ARGV[26] == '' then
   pairs_[#pairs_ + 1] = ARGV[12] == '1' and ARGV[13] or redis.call('HGET', key, 'f') or '{}'
 end
 
+permit('HSET', key, 'h', '')
+permit('HDEL', key, 'h')
+permit('UNLINK', key)
+permit('RENAME', key, key)
+permit('PERSIST', key)
 publish('C', ends, line, h.next, {}, {})
 if ARGV[17] == '1' then
   redis.call('UNLINK', key)
