@@ -18,7 +18,7 @@
 -- our time in ms), mismatch (header: the current one or ''), missing or full.
 
 local key, record = KEYS[1], KEYS[2]
-local SLICE, SWEPT = 1000, 8192
+local SLICE, SWEPT = 1000, 4096
 
 -- Lua writes a number as a float: slowly, and from 1e14 on (times in microseconds) with an
 -- exponent. So numbers are written as %d.
