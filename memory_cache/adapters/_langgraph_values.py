@@ -5,7 +5,6 @@ A list that grew by some elements is the same list with more at its end, whateve
 it is kept as a transcript of its own, of which a checkpoint takes the first so many.
 """
 
-import asyncio
 import hashlib
 import re
 from base64 import b64decode, b64encode
@@ -20,6 +19,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 import memory_cache as mc
 from memory_cache.adapters._langgraph_log import WHAT, Line, Log
 from memory_cache.adapters._reading import reading
+from memory_cache.adapters._threads import aside
 
 _LONG: Final = 8
 _MANY: Final = 100
@@ -159,7 +159,7 @@ def unpacked(serde: SerializerProtocol, part: Part) -> Any:  # noqa: ANN401  wha
 
 async def _aside(work: Callable[[], T], size: int) -> T:
     """Do what takes some milliseconds in a thread: the event loop has others to serve."""
-    return await asyncio.to_thread(work) if size > _MANY else work()
+    return await aside(work) if size > _MANY else work()
 
 
 def _checked(stored: Stored) -> Stored:

@@ -1,7 +1,14 @@
-"""Methods that are not awaited: in another thread, they wait for the event loop of the cache."""
+"""
+Methods that are not awaited: in another thread, they wait for the event loop of the cache.
+
+And threads for what that loop has done aside: it must not wait for those that wait for it.
+"""
 
 import asyncio
 import concurrent.futures
+import contextvars
+import functools
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar, cast
@@ -9,6 +16,8 @@ from typing import Any, Final, TypeVar, cast
 T = TypeVar("T")
 
 _END: Final = object()
+_ASIDE: Final = 2
+"""Threads for work that keeps the interpreter busy: more would do no more of it."""
 
 
 def wait(
@@ -56,6 +65,23 @@ def each(
 
     while (item := wait(following, loop, seconds, awaited)) is not _END:
         yield cast("T", item)
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """
+    Do work that waits for nobody in a thread.
+
+    Not in those of the event loop, as ``asyncio.to_thread``: all of them may be nodes of a graph
+    that wait for this loop.
+    """
+    run = contextvars.copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(_pool(os.getpid()), run, work)
+
+
+@functools.cache
+def _pool(process: int) -> concurrent.futures.ThreadPoolExecutor:
+    """Return the threads of a process: those of its parent are not there after a fork."""
+    return concurrent.futures.ThreadPoolExecutor(_ASIDE, f"memory-cache-{process}")
 
 
 def running_here() -> asyncio.AbstractEventLoop | None:

@@ -1,13 +1,15 @@
 import asyncio
+import operator
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import pytest
 
 pytest.importorskip("langgraph.checkpoint")
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -39,6 +41,12 @@ class Asked(TypedDict):
     """The state of a graph that asks a person."""
 
     input: str
+
+
+class Counted(TypedDict):
+    """The state of a graph whose nodes each count something."""
+
+    found: Annotated[list[int], operator.add]
 
 
 def asking(question: str) -> Any:  # noqa: ANN401  a node
@@ -222,3 +230,25 @@ async def test_a_node_that_blocks_the_loop(valkey_url: str) -> None:
         graph = builder.compile(checkpointer=MemoryCacheSaver(cache))
         with pytest.raises(RuntimeError, match=r"await graph\.ainvoke"):
             await graph.ainvoke({"input": "go"}, {"configurable": {"thread_id": "t"}})
+
+
+async def test_many_nodes_that_wait(valkey_url: str) -> None:
+    """Nodes that are not awaited may all wait at once, in every thread that the loop has."""
+    inner: Any = StateGraph(MessagesState)
+    inner.add_node("answer", lambda state: {"messages": [AIMessage("hi")]})  # noqa: ARG005
+    inner.add_edge(START, "answer")
+    subgraph: Any = inner.compile(checkpointer=True)
+    long = {"messages": [HumanMessage(f"{at}") for at in range(150)]}
+
+    def call(state: Any) -> Any:  # noqa: ANN401, ARG001  theirs
+        return {"found": [len(subgraph.invoke(long)["messages"])]}
+
+    builder: Any = StateGraph(Counted)
+    for at in range(8):
+        builder.add_node(f"call {at}", call)
+        builder.add_edge(START, f"call {at}")
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4))
+    async with open_cache(valkey_url) as cache:
+        graph = builder.compile(checkpointer=MemoryCacheSaver(cache, wait_seconds=5))
+        found = await graph.ainvoke({"found": []}, {"configurable": {"thread_id": "t"}})
+    assert found["found"] == [151] * 8
