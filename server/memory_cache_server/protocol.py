@@ -59,6 +59,8 @@ class Protocol(HttpToolsProtocol):
     Answers what is not HTTP/1.1 in its turn, behind the answers to the requests before it.
 
     Does not reset a connection under an answer that the client, still sending, has not read yet.
+
+    Tells each request of a client that went away, also one with others behind it.
     """
 
     _at_once: Callable[[Scope], Answer | None] | None
@@ -66,6 +68,11 @@ class Protocol(HttpToolsProtocol):
     _default_bytes = b""
     _refused = False
     """No more is read: the last that was is not HTTP/1.1."""
+    _running: RequestResponseCycle | None = None
+    """The request that is being answered, or was last; uvicorn knows the one that was last read."""
+    _may_go_on = False
+    """Whether the client may send more behind that one, for all that it said itself."""
+    _finishing = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as theirs
         """Begin; the application may have a function of its scopes that gives ready answers."""
@@ -77,8 +84,16 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
         if self._lingers is not None:
             self._lingers.cancel()
+
+    def shutdown(self) -> None:
+        """End it when what is being answered is; the server does not wait for clients then."""
+        self._finishing = True
+        super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
@@ -124,6 +139,7 @@ class Protocol(HttpToolsProtocol):
     ) -> None:
         # With more requests waiting, each ready answer would be given from within the one before.
         answer = None
+        self._running, self._may_go_on = cycle, cycle.keep_alive
         if (
             self._at_once is not None
             and app is self.app
@@ -201,7 +217,8 @@ class Protocol(HttpToolsProtocol):
         self.pipeline.clear()
         if self.transport.is_closing():
             return
-        if self._lingers is None and (self._refused or self.cycle.more_body):
+        may_go_on = self._may_go_on and not self._finishing
+        if self._lingers is None and (self._refused or self.cycle.more_body or may_go_on):
             self.flow.resume_reading()
             self.transport.write_eof()
             self._lingers = self.loop.call_later(LINGER_SECONDS, self.transport.close)

@@ -27,6 +27,7 @@ _METHODS: Final = {
     "_should_upgrade": ("self",),
     "_start_asgi_task": ("self", "cycle", "app"),
     "_unset_keepalive_if_required": ("self",),
+    "shutdown": ("self",),
 }
 """Methods of the protocol, and what they are called with."""
 

@@ -96,3 +96,20 @@ async def test_date(state: ServerState, connection: tuple[Protocol, Transport]) 
         state.default_headers = [(b"date", date)]
         protocol.data_received(request("/"))
         assert transport.written.count(b"date: " + date) == 1
+
+
+async def test_client_that_goes_away(
+    application: Application,
+    state: ServerState,
+    connection: tuple[Protocol, Transport],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """To a client that is gone nothing is written, also where more of its requests were waiting."""
+    protocol, transport = connection
+    protocol.data_received(request("/slow") + request("/"))
+    transport.close()
+    protocol.connection_lost(None)
+    application.go_on.set()
+    await asyncio.gather(*state.tasks)
+    assert transport.written == b""
+    assert caplog.records == []

@@ -47,10 +47,10 @@ class Application:
                 return
             more = message["more_body"]
         await self.go_on.wait()
-        await self._answer(send)
+        await self._answer(send, *([(b"connection", b"close")] if path == "/last" else []))
 
-    async def _answer(self, send: Send) -> None:
-        headers = [(b"content-length", b"4")]
+    async def _answer(self, send: Send, *more: tuple[bytes, bytes]) -> None:
+        headers = [(b"content-length", b"4"), *more]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"good"})
 
@@ -149,6 +149,32 @@ async def test_answer_is_read_before_the_end() -> None:
         protocol.data_received(BAD)
     assert statuses(transport) == [400]
     protocol.shutdown()
+    protocol.connection_lost(None)
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "finishing", "closed"),
+    [
+        (b"/last", b"x: y", False, False),
+        (b"/last", b"connection: close", False, True),
+        (b"/last", b"x: y", True, True),
+        (b"/good", b"connection: close", False, True),
+        (b"/good", b"x: y", True, True),
+    ],
+)
+async def test_last_answer(path: bytes, header: bytes, *, finishing: bool, closed: bool) -> None:
+    """Where we end a connection, a client that did not say so itself may still be sending."""
+    application = Application()
+    protocol, transport = connected(application)
+    protocol.data_received(b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % (path, header))
+    if finishing:
+        protocol.shutdown()
+    application.go_on.set()
+    await settle()
+    assert (transport.ended, transport.closed) == (True, closed)
+    protocol.data_received(GOOD)
+    await settle()
+    assert statuses(transport) == [200]
     protocol.connection_lost(None)
 
 
