@@ -27,7 +27,7 @@ from memory_cache.adapters._adk_log import (
     mark,
     seen_of,
 )
-from memory_cache.adapters._adk_shared import SharedState
+from memory_cache.adapters._adk_shared import SharedChange, SharedState
 from memory_cache.adapters._adk_values import body_of, delta_of, own, stand_in, state_of
 from memory_cache.adapters._source import CacheSource, each_read, every_session
 
@@ -174,7 +174,7 @@ class MemoryCacheSessionService(BaseSessionService):
         here = asyncio.get_running_loop(), chat.key
         async with self._locks.setdefault(here, asyncio.Lock()):
             try:
-                return await self._append(chat, session, event)
+                change, following = await self._append(chat, session, event)
             except mc.InvalidInputError as error:
                 instead = stand_in(event, error.reason)
                 if instead is None:
@@ -182,22 +182,27 @@ class MemoryCacheSessionService(BaseSessionService):
                 await self._append(chat, session, instead)
                 reason = f"{error.reason}; an event that says so was added instead"
                 raise type(error)(error.field, reason) from None
+            # Refused now, it is only the shared state: the event is stored, and nothing stands in.
+            await self._shared.change(following)
+            if crosses(change):
+                await checkpoint(chat)
+        return event
 
-    async def _append(self, chat: mc.Session, session: Session, event: Event) -> Event:
+    async def _append(
+        self, chat: mc.Session, session: Session, event: Event
+    ) -> tuple[mc.Change, list[SharedChange]]:
+        """Add an event; return what was done, and which change of the shared state is to follow."""
         body = body_of(event)
         seen = seen_of(session)
         await self._shared.outlive(session.app_name, session.user_id)
         following = await self._shared.planned(session.app_name, session.user_id, delta_of(body))
         change = await append(chat, body, seen, self._ttl_seconds, refuse_stale=self._refuse_stale)
         if change.replayed and (seen is None or seen.end != change.start):
-            return event  # not the second try of an append whose answer was lost
+            return change, []  # not the second try of an append whose answer was lost
         await super().append_event(session, event)
         session.last_update_time = event.timestamp
         mark(session, change.version, change.end)
-        await self._shared.change(following)
-        if crosses(change):
-            await checkpoint(chat)
-        return event
+        return change, following
 
     async def _listed(self, key: mc.SessionKey) -> Session | None:
         namespace, user_id, session_id = key

@@ -26,7 +26,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 DAMAGED = "damaged"
 EPOCH = b"mc:epoch"
-COLD = CacheConfig(near_cache_bytes=0)
+BESIDE = "the session beside it"
+# With all the time that a busy machine needs: a call that was given up would be a finding.
+COLD = CacheConfig(
+    near_cache_bytes=0, store_timeout_seconds=20, connect_timeout_seconds=10, resend_seconds=160
+)
 BELIEVES = {
     # Records of a user and an app follow the event in a change of their own. What a large append
     # left in one is met only then.
@@ -92,6 +96,7 @@ class World(NamedTuple):
         """Every way to ask."""
         for some in (self.kit.reads, self.kit.writes, self.kit.deletes, self.kit.lists):
             yield from some.items()
+        yield BESIDE, self.kit.sound
 
     async def tried(self, way: str, ask: Way, changed: dict[bytes, Any]) -> tuple[Any, str]:
         """What comes of asking for a session that is damaged, and what is wrong with that."""
@@ -101,9 +106,11 @@ class World(NamedTuple):
         if way in self.kit.deletes:
             ended = got != DAMAGED and len(self.store.records()) < len(before)
             return got, "" if ended or way.startswith("set") else "not deleted"
-        if got == DAMAGED and self.store.records() != before:
-            return got, "written"
-        return got, ""
+        if got != DAMAGED:
+            return got, ""
+        if way == BESIDE:
+            return got, "does not go on"
+        return got, "" if self.store.records() == before else "written"
 
 
 @asynccontextmanager
@@ -124,7 +131,7 @@ async def filled(server: ValkeyServer, adapter: str, count: int) -> AsyncIterato
 async def asked(way: Way, adapter: Any) -> Any:  # noqa: ANN401  # an answer or an error
     """What is answered, or that it is damaged, or which other error it was."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await way(adapter)
     except DamagedSessionError:
         return DAMAGED
@@ -138,7 +145,6 @@ async def test_every_damage_on_every_way(valkey: ValkeyServer, adapter: str, cou
     """Of each field of each record, wrong in each way."""
     faults: list[str] = []
     async with filled(valkey, adapter, count) as here:
-        sound = await here.kit.sound(here.adapter)
         every = []
         for name in here.store.damageable:
             for case in cases(here.store.record(name)):
@@ -153,8 +159,6 @@ async def test_every_damage_on_every_way(valkey: ValkeyServer, adapter: str, cou
                 got, fault = await here.tried(way, ask, changed)
                 if got not in (DAMAGED, want):
                     fault = f"another answer: {got!r}"
-                if await asked(here.kit.sound, here.adapter) != sound:
-                    fault = "the session beside it does not go on"
                 if fault and (way, case.part) not in BELIEVES:
                     faults.append(f"{way}: {name!r} {case.field} {case.name}: {fault[:200]}")
     assert not faults, "\n".join(faults)
@@ -165,7 +169,6 @@ async def test_every_shape_on_every_way(valkey: ValkeyServer, adapter: str) -> N
     """Of messages and fields that are JSON, and not as the adapter stores them."""
     faults: list[str] = []
     async with filled(valkey, adapter, 12) as here:
-        sound = await here.kit.sound(here.adapter)
         lengths = {}
         if here.kit.whole is not None:
             lengths[here.kit.whole] = len_of(await here.kit.reads[here.kit.whole](here.adapter))
@@ -178,8 +181,6 @@ async def test_every_shape_on_every_way(valkey: ValkeyServer, adapter: str) -> N
                     fault = f"shorter: {got!r}"
                 if fault:
                     faults.append(f"{way}: {what}: {fault[:200]}")
-            if await asked(here.kit.sound, here.adapter) != sound:
-                faults.append(f"{what}: the session beside it does not go on")
     assert not faults, "\n".join(faults)
 
 

@@ -217,6 +217,21 @@ async def test_refused_result(valkey_url: str, refused: object) -> None:
         assert response((await read(service)).events[2]) == {"r": "short"}
 
 
+async def test_refused_state_of_a_result(valkey_url: str) -> None:
+    """Where only the user's state is refused, the result is stored; nothing stands in for it."""
+    config = CacheConfig(max_large_bytes=2**17, max_message_bytes=2**17, max_fields_bytes=2**17)
+    async with open_cache(valkey_url, config=config) as cache:
+        service = MemoryCacheSessionService(cache)
+        session = await service.create_session(**HERE)
+        await service.append_event(session, result(1, {"user:a": "x" * 70_000}))
+        with pytest.raises(TooLargeError) as raised:
+            await service.append_event(session, result(2, {"user:b": "x" * 70_000}))
+        assert "instead" not in str(raised.value)
+        found = await read(service)
+        assert found.events == session.events
+        assert [response(each) for each in found.events] == [{"r": 1}, {"r": 2}]
+
+
 async def test_refused_event_without_a_result(valkey_url: str) -> None:
     """A refused event that holds no tool's result leaves nothing."""
     config = CacheConfig(max_large_bytes=2**20, max_message_bytes=2**20)
