@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import end
 from support.project import ROOT
 
 SIGNALS = (signal.SIGINT, signal.SIGHUP)
@@ -25,6 +26,13 @@ def test_children_do_not_ignore(number: signal.Signals) -> None:
     with subprocess.Popen(waiting) as process:
         process.send_signal(number)
         assert process.wait(10) == -number
+
+
+def test_process_that_has_ended() -> None:
+    """A process that ends by itself just before it is to be ended is no error."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    assert end(process.pid) == ""
 
 
 def test_in_the_background() -> None:

@@ -28,12 +28,14 @@ def left_since(before: set[int]) -> set[int]:
 
 
 def end(pid: int) -> str:
-    """Kill a child and reap it; returns its command line."""
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    os.kill(pid, signal.SIGKILL)
+    """Kill a child and reap it; returns its command line, or nothing if it has just ended."""
+    command = b""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):  # whoever started it has reaped it
         os.waitpid(pid, 0)
-    return command
+    return command.replace(b"\0", b" ").decode(errors="replace")
 
 
 def _runs(pid: int) -> bool:
