@@ -63,6 +63,8 @@ async def test_a_million_messages(tmp_path: Path) -> None:
         assert calls.pop("info", 0) == short_calls.pop("info", 0)
         # What is larger than one answer may be is measured block by block before it is read.
         assert calls.pop("hstrlen", 0) <= 2 * BLOCKS * READS
+        # And whether it has as many fields as its header claims blocks.
+        assert calls.pop("hlen", 0) <= READS
         assert calls == short_calls
         # Seqs and sizes have some digits more.
         assert sent <= 1.02 * short_sent

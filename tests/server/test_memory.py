@@ -112,7 +112,7 @@ async def fill(url: str, sessions: int) -> None:
 
 def mixed() -> Iterator[list[Asked]]:
     """Some of each, in turn."""
-    for at, session in enumerate(big(30)):
+    for at, session in enumerate(big(50)):
         yield session
         yield from absent(at * 40, 40)
         yield from written(at * 25, 25)
@@ -121,7 +121,7 @@ def mixed() -> Iterator[list[Asked]]:
 CASES: dict[str, tuple[int, int, Callable[[], Iterable[list[Asked]]], set[int]]] = {
     "big sessions": (24, 60, lambda: big(60), {200}),
     "names of nothing": (6, 4, lambda: absent(0, 5_000), {404}),
-    "mixed": (24, 30, mixed, {200, 404}),
+    "mixed": (40, 50, mixed, {200, 404}),
 }
 """The budget in MiB, how many big sessions there are, what is asked, and the statuses."""
 
