@@ -168,22 +168,16 @@ async def test_streaming_provider(server: ValkeyServer, admin: redis.Redis) -> N
     assert len(provider.asked_in) == 1
 
 
-async def test_token_before_the_first_look(server: ValkeyServer, admin: redis.Redis) -> None:
-    """A token that is another one when it is first looked at is noticed, too."""
-    provider = Rotating()
-    tokens = iter(["first"] * 2)
-    ask = provider.get_credentials
-
-    def next_one() -> tuple[str, str]:
-        provider.token = next(tokens, "second")
-        return ask()
-
-    provider.get_credentials = next_one  # type: ignore[method-assign] # to have it change in time
-    _do(admin, "ACL SETUSER", USER, ">second")
+async def test_change_before_the_first_look(server: ValkeyServer, admin: redis.Redis) -> None:
+    """What is another user already when it is first looked at is noticed, too."""
+    provider, other = Rotating(), "another"
+    _do(admin, "ACL SETUSER", other, "reset", "on", ">first", "~*", "&*", "+@all")
+    # Those of the two connections that are made before anything else.
+    given = iter([(USER, "first")] * 2)
+    provider.get_credentials = lambda: next(given, (other, "first"))  # type: ignore[method-assign] # to have it change in time
     async with open_cache(server.url, config=OFTEN, credential_provider=provider) as cache:
-        opened = authenticated(admin)
         async with asyncio.timeout(10):
-            while authenticated(admin) < opened + 2:
+            while any(client["user"] == USER for client in admin.client_list()):
                 await cache.session("s").append({"at": 0})
 
 
